@@ -1,0 +1,1 @@
+"""Timings and simulations; each module runs as `python -m benchmarks.NAME`."""

@@ -1,0 +1,187 @@
+"""The command line: one thin command a stage."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mixframe import __version__
+from mixframe.errors import MixframeError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ENVIRONMENT = {
+    # Sums inside a BLAS or OpenMP call would depend on the number of its threads.
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONWARNINGS": "ignore:pkg_resources is deprecated",
+}
+"""Set before a stage imports numpy, torch or transformers, which read it once."""
+
+
+class Commands(click.Group):
+    """A group whose commands fail with one message and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a MixframeError becomes a message on standard error."""
+        os.environ.update(ENVIRONMENT)
+        try:
+            return super().invoke(ctx)
+        except MixframeError as error:
+            click.echo(f"mixframe: {error}", err=True)
+            ctx.exit(1)
+
+
+def _stage_help(name: str) -> str:
+    """Return a stage module's docstring as help text that keeps its lines."""
+    source = Path(__file__).parent / "stages" / f"{name}.py"
+    text = source.read_text(encoding="utf-8").split('"""')[1]
+    paragraphs = text.strip().replace("\nWrites", "\n\nWrites").split("\n\n")
+    return "\n\n".join(f"\b\n{paragraph}" for paragraph in paragraphs)
+
+
+def _stage(name: str) -> Callable[[F], click.Command]:
+    """Return a decorator that makes a command of a stage, with the options every stage has."""
+
+    def decorate(function: F) -> click.Command:
+        options = [
+            click.option(
+                "--preset", metavar="NAME", help="Preset; without it that of params.yaml."
+            ),
+            click.option("--device", type=click.Choice(["auto", "cpu", "cuda"])),
+            click.option("--threads", type=click.IntRange(0), help="0 = all cores."),
+            click.option("--workers", type=click.IntRange(0), help="0 = all cores."),
+        ]
+        command: Any = function
+        for option in reversed(options):
+            command = option(command)
+        return main.command(name, help=_stage_help(name))(command)
+
+    return decorate
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Speech deepfake detection experiments, a stage a command.
+
+    `dvc repro` and `snakemake` run the stages in their order; each can be run alone.
+    """
+
+
+def _context(preset: str | None, compute: dict[str, Any]) -> Any:
+    from mixframe import params
+    from mixframe.stages.context import open_context
+
+    given = {key: value for key, value in compute.items() if value is not None}
+    return open_context(preset or params.read_choice().preset, given)
+
+
+def _module(name: str) -> Any:
+    return import_module(f"mixframe.stages.{name}")
+
+
+def _grid() -> Any:
+    from mixframe import params
+
+    return params.read_choice().grid
+
+
+SYSTEM = click.option("--system", required=True, metavar="NAME", help="A system of the preset.")
+
+
+@_stage("download")
+def download(preset: str | None, **compute: Any) -> None:
+    _module("download").run(_context(preset, compute))
+
+
+@_stage("protocol")
+def protocol(preset: str | None, **compute: Any) -> None:
+    _module("protocol").run(_context(preset, compute))
+
+
+@_stage("pretrain")
+def pretrain(preset: str | None, **compute: Any) -> None:
+    _module("pretrain").run(_context(preset, compute))
+
+
+@_stage("splice")
+@click.option("--policy", required=True, metavar="NAME", help="A key of the preset's splice.")
+def splice(preset: str | None, policy: str, **compute: Any) -> None:
+    _module("splice").run(_context(preset, compute), policy)
+
+
+@_stage("posttrain")
+@SYSTEM
+def posttrain(preset: str | None, system: str, **compute: Any) -> None:
+    _module("posttrain").run(_context(preset, compute), system)
+
+
+@_stage("finetune")
+@SYSTEM
+def finetune(preset: str | None, system: str, **compute: Any) -> None:
+    _module("finetune").run(_context(preset, compute), system)
+
+
+@_stage("score")
+@SYSTEM
+@click.option("--set", "set_name", required=True, metavar="NAME", help="A set of the manifest.")
+def score(preset: str | None, system: str, set_name: str, **compute: Any) -> None:
+    _module("score").run(_context(preset, compute), system, set_name)
+
+
+@_stage("evaluate")
+@click.option("--system", metavar="NAME", help="A system of the preset.")
+@click.option("--frames", is_flag=True, help="The system's frame classifier, not its scores.")
+@click.option("--summary", is_flag=True, help="All systems of the grid together.")
+def evaluate(
+    preset: str | None, system: str | None, frames: bool, summary: bool, **compute: Any
+) -> None:
+    if (system is None) != summary or (frames and summary):
+        raise click.UsageError("give --system NAME, --system NAME --frames, or --summary")
+    context, stage = _context(preset, compute), _module("evaluate")
+    if summary:
+        stage.run_summary(context, _grid())
+    elif frames:
+        stage.run_frames(context, system)
+    else:
+        stage.run(context, system, _grid())
+
+
+@_stage("report")
+def report(preset: str | None, **compute: Any) -> None:
+    _module("report").run(_context(preset, compute), _grid())
+
+
+@main.command()
+@click.argument("section", required=False)
+@click.option("--preset", metavar="NAME", help="Preset; without it that of params.yaml.")
+def params(section: str | None, preset: str | None) -> None:
+    """Print the validated configuration, or one SECTION of it (splice, finetune.lora ...)."""
+    import yaml
+
+    from mixframe.params import read_choice, read_preset
+
+    name = preset or read_choice().preset
+    values: Any = read_preset(name).model_dump()
+    walked: list[str] = []
+    for key in section.split(".") if section else []:
+        if not isinstance(values, dict) or key not in values:
+            choices = ", ".join(values) if isinstance(values, dict) else "nothing below it"
+            place = ".".join(walked) or f"preset {name}"
+            raise MixframeError(f"{section}: {place} has no {key!r}; expected one of {choices}")
+        walked.append(key)
+        values = values[key]
+    click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,15 @@
+"""The one error type a user sees: a message that names the place, what was found and what to do."""
+
+from collections.abc import Sequence
+
+
+class MixframeError(Exception):
+    """Bad input, configuration or environment. The command line prints it and exits with 1."""
+
+
+def listing(problems: Sequence[str], limit: int = 20) -> str:
+    """Join problems one a line, at most `limit` of them, and say how many more there are."""
+    shown = [f"  {p}" for p in problems[:limit]]
+    if len(problems) > limit:
+        shown.append(f"  ... and {len(problems) - limit:,} more")
+    return "\n".join(shown)

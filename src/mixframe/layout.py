@@ -1,0 +1,124 @@
+"""Where everything lies: the one place that names files. dvc.yaml names the same ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE = Path(".mixframe")
+"""Checkpoints, locks and timings: git-ignored, no stage's output, safe to delete."""
+
+DATA = Path("data")
+"""Downloaded corpora, shared by all presets, git-ignored, pinned by download.json."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one preset, relative to the repository root."""
+
+    preset: str
+
+    @property
+    def root(self) -> Path:
+        """Folder of everything the preset makes."""
+        return Path("results") / self.preset
+
+    @property
+    def download(self) -> Path:
+        """What was downloaded, pinned by sha256."""
+        return self.root / "download.json"
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest (`mixframe.manifest`)."""
+        return self.root / "corpus" / "manifest.parquet"
+
+    @property
+    def audio(self) -> Path:
+        """Audio that the corpus generates; an empty tar where it brings its own."""
+        return self.root / "corpus" / "audio.tar"
+
+    @property
+    def protocol(self) -> Path:
+        """The ASVspoof-style protocol of the manifest."""
+        return self.root / "corpus" / "protocol.txt"
+
+    @property
+    def shortcuts(self) -> Path:
+        """EER of trivial statistics, by set."""
+        return self.root / "corpus" / "shortcuts.csv"
+
+    def plan(self, policy: str) -> Path:
+        """Splice plan of a post-trained system, or of the policy heldout."""
+        return self.root / "splice" / f"{policy}.parquet"
+
+    @property
+    def foundation(self) -> Path:
+        """Folder of the foundation model."""
+        return self.root / "pretrain"
+
+    def posttrained(self, system: str) -> Path:
+        """Folder of a post-trained encoder and its frame classifier."""
+        return self.root / "posttrain" / system
+
+    def frames(self, system: str) -> Path:
+        """Frame scores and labels of held-out splices and of sets with known regions."""
+        return self.posttrained(system) / "frames.parquet"
+
+    def finetuned(self, system: str) -> Path:
+        """Folder of a trained system: card.json pins everything else by sha256."""
+        return self.root / "finetune" / system
+
+    def curve(self, stage: str, system: str = "") -> Path:
+        """Training curve of a stage."""
+        return self.root / "curves" / (f"{stage}-{system}.csv" if system else f"{stage}.csv")
+
+    def scores(self, system: str, set_name: str) -> Path:
+        """Countermeasure scores of one system on one set."""
+        return self.root / "scores" / system / f"{set_name}.tsv"
+
+    def metrics(self, system: str) -> Path:
+        """Figures of one system, small enough for `dvc metrics show`."""
+        return self.root / "metrics" / f"{system}.json"
+
+    def frame_metrics(self, system: str) -> Path:
+        """Frame-level figures of a post-trained encoder's frame classifier."""
+        return self.root / "frames" / f"{system}.json"
+
+    def details(self, system: str) -> Path:
+        """Figures of one system by attack, and everything else the report shows."""
+        return self.root / "details" / f"{system}.json"
+
+    def det(self, system: str) -> Path:
+        """DET points of one system on every set, thinned for plotting."""
+        return self.root / "det" / f"{system}.csv"
+
+    @property
+    def summary(self) -> Path:
+        """The result table of all systems."""
+        return self.root / "summary.json"
+
+    @property
+    def table(self) -> Path:
+        """The result table in Markdown."""
+        return self.root / "table.md"
+
+    @property
+    def report(self) -> Path:
+        """The report, one self-contained file."""
+        return self.root / "report.html"
+
+    def figure(self, name: str) -> Path:
+        """A figure of the report."""
+        return self.root / "figures" / name
+
+    @property
+    def timings(self) -> Path:
+        """Seconds a stage took, last time it ran on this machine."""
+        return STATE / self.preset / "timings.json"
+
+    def state(self, stage: str, cell: str, key: str) -> Path:
+        """Checkpoint of a training stage with this configuration and these inputs."""
+        return STATE / self.preset / f"{stage}-{cell}-{key[:16]}.pt"
+
+    def lock(self, stage: str, cell: str) -> Path:
+        """Lock of one cell of a stage."""
+        return STATE / self.preset / f"{stage}-{cell}.lock"

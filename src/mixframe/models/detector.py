@@ -1,0 +1,118 @@
+"""The detector: an encoder, perhaps with adapters, under an utterance-level head."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.utils import set_peft_model_state_dict
+from torch import Tensor, nn
+
+from mixframe.errors import MixframeError
+from mixframe.files import write_json
+from mixframe.models.backbone import Backbone, encode, frame_mask, load_tensors, save_tensors
+from mixframe.models.heads import HEADS
+from mixframe.params import Lora, Neural
+
+SPOOF, BONAFIDE = 0, 1
+ADAPTER_CONFIG, ADAPTER, HEAD = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "head.safetensors",
+)
+
+
+class Detector(nn.Module):
+    """Scores utterances; a higher score means more bona fide."""
+
+    def __init__(self, backbone: Backbone, params: Neural, seed: int) -> None:
+        """Put adapters into the encoder and a head on it, their fresh weights drawn from `seed`.
+
+        Raises:
+            MixframeError: the encoder has no module of a name in adapter.targets.
+        """
+        super().__init__()
+        torch.manual_seed(seed)
+        self.backbone = backbone
+        self.encoder = backbone.model
+        self.encoder.requires_grad_(params.adapter.kind == "full")
+        self.encoder.feature_extractor._freeze_parameters()
+        self.peft = (
+            _add_lora(self.encoder, params.adapter) if params.adapter.kind == "lora" else None
+        )
+        self.head = HEADS[params.head.kind](params.head, backbone.dim, backbone.n_layers)
+
+    def forward(self, waves: Tensor, lengths: Tensor) -> Tensor:
+        """Map (B, N) padded waveforms and (B,) lengths in samples to (B, 2) logits."""
+        layers = encode(self.backbone, waves, lengths, self.head.all_layers)
+        mask = frame_mask(self.backbone.grid, lengths, layers[-1].shape[1])
+        return self.head(layers, mask)
+
+    def score(self, waves: Tensor, lengths: Tensor) -> Tensor:
+        """Return (B,) scores: logit of bona fide minus logit of spoof."""
+        logits = self(waves, lengths).float()
+        return logits[:, BONAFIDE] - logits[:, SPOOF]
+
+    def save(self, folder: Path) -> None:
+        """Write what was trained: the adapter in PEFT's format, and the head.
+
+        A fully trained encoder goes whole into the adapter's weight file; without an adapter that
+        file holds no tensors.
+        """
+        config: dict[str, Any] = {"peft_type": None}
+        weights: dict[str, Tensor] = {}
+        if self.peft is not None:
+            config = {
+                key: sorted(value) if isinstance(value, set) else value
+                for key, value in self.peft.peft_config["default"].to_dict().items()
+            }
+            weights = get_peft_model_state_dict(self.peft)
+        elif any(p.requires_grad for p in self.encoder.parameters()):
+            weights = self.encoder.state_dict()
+        write_json(folder / ADAPTER_CONFIG, dict(sorted(config.items())))
+        save_tensors(weights, folder / ADAPTER)
+        save_tensors(self.head.state_dict(), folder / HEAD)
+
+    def restore(self, folder: Path) -> None:
+        """Read what `save` wrote into a detector of the same parameters.
+
+        Raises:
+            MixframeError: a file is missing or its weights do not fit.
+        """
+        weights = load_tensors(folder / ADAPTER, "finetune")
+        try:
+            if self.peft is not None:
+                result = set_peft_model_state_dict(self.peft, weights)
+                if result.unexpected_keys:
+                    raise MixframeError(
+                        f"{folder / ADAPTER}: no place for {result.unexpected_keys[0]}"
+                    )
+            elif weights:
+                self.encoder.load_state_dict(weights)
+            self.head.load_state_dict(load_tensors(folder / HEAD, "finetune"))
+        except RuntimeError as error:
+            raise MixframeError(f"{folder}: the weights do not fit this system: {error}") from error
+
+
+def _add_lora(encoder: nn.Module, params: Lora) -> PeftModel:
+    names = {name.rsplit(".", 1)[-1] for name, _ in encoder.named_modules()}
+    unknown = sorted(set(params.targets) - names)
+    if unknown:
+        linear = {
+            n.rsplit(".", 1)[-1] for n, m in encoder.named_modules() if isinstance(m, nn.Linear)
+        }
+        raise MixframeError(
+            f"adapter.targets = {params.targets}: the encoder has no module {unknown[0]!r}; "
+            f"its linear modules are {', '.join(sorted(linear))}"
+        )
+    config = LoraConfig(
+        r=params.rank,
+        lora_alpha=params.alpha,
+        lora_dropout=params.dropout,
+        target_modules=sorted(params.targets),
+    )
+    # The path of the base model would differ from one machine to the next.
+    config.base_model_name_or_path = None
+    model = get_peft_model(encoder, config)
+    model.peft_config["default"].base_model_name_or_path = None
+    return model

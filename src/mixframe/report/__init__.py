@@ -1,0 +1,1 @@
+"""The report: `collect` reads the results, `figures` draws them, `render` writes the page."""

@@ -1,0 +1,518 @@
+"""The figures of the report, each a function from tables to a matplotlib figure.
+
+Nothing here reads a file. Every figure can be drawn whole, as the files show it, or for a part of
+its data, as the page shows it panel by panel so that a phone can stack them.
+
+Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from math import ceil
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm, to_hex, to_rgba
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, Patch, PathPatch
+from matplotlib.path import Path as Curve
+from scipy.stats import norm
+
+from mixframe.params import Grid
+from mixframe.report.collect import Example
+from mixframe.report.pipeline import Pipeline, layout
+
+INK, MUTED, RULE = "#1f2328", "#6e7781", "#d8dee4"
+BLUE, ORANGE, GREEN, VERMILLION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
+SKY, PURPLE = "#56b4e9", "#cc79a7"
+COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, INK)
+DASHES = {
+    "posttrained": ((), (6, 1, 1, 1, 1, 1)),
+    "foundation": ((4, 1.5), (8, 1.5, 2, 1.5)),
+    "classical": ((1, 1.2), (1, 2.4)),
+}
+"""Dash patterns by where a system's encoder comes from; the second where colours run out."""
+
+PANEL = 3.45
+"""Width of a panel in inches: at 96 pixels an inch it fits a phone unscaled."""
+PERCENTS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+"""Ticks of a DET axis."""
+ENVELOPE = 700
+"""Steps in which a waveform is drawn, each from its lowest to its highest sample."""
+
+HEAT = ScalarMappable(
+    PowerNorm(0.5, 0, 0.5, clip=True),
+    LinearSegmentedColormap.from_list(
+        "heat", ["#f6f8fa", "#cfe3f1", "#7fb8dc", "#2f86bf", "#0b5a92", "#08365a"]
+    ),
+)
+"""Error rates in colour, by their square root: 1 % and 4 % differ more than 41 and 44."""
+LEAK = ScalarMappable(
+    Normalize(0.2, 0.5, clip=True),
+    LinearSegmentedColormap.from_list(
+        "leak", ["#a84a00", "#d55e00", "#f0a868", "#fbe6d2", "#f6f8fa"]
+    ),
+)
+"""The same for statistics that should be at 50 %: the further below, the darker."""
+
+FIGURE_LABELS = {
+    "loss": "training loss",
+    "dev_loss": "loss on dev",
+    "dev_accuracy": "accuracy on dev, %",
+    "frame_eer": "frame EER on held-out splices, %",
+    "dev_eer": "EER on dev, %",
+    "dev_cllr": "Cllr on dev, bits",
+}
+AXIS_LABELS = {"step": "step", "inverse_regularisation": "inverse regularisation C"}
+RATES = ("frame_eer", "dev_eer", "dev_accuracy")
+
+
+@contextmanager
+def style(text: bool = False) -> Iterator[None]:
+    """Set every drawing default, so that no matplotlibrc changes a byte.
+
+    Args:
+        text: write the text of an SVG as text, which takes the font of the page; as outlines
+            otherwise.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            {
+                "font.size": 8.5,
+                "axes.titlesize": 9.5,
+                "axes.titleweight": "bold",
+                "axes.titlelocation": "left",
+                "axes.labelsize": 8.5,
+                "xtick.labelsize": 8,
+                "ytick.labelsize": 8,
+                "legend.fontsize": 8.5,
+                "legend.frameon": False,
+                "text.color": INK,
+                "axes.titlecolor": INK,
+                "axes.labelcolor": INK,
+                "axes.edgecolor": MUTED,
+                "axes.linewidth": 0.7,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "axes.axisbelow": True,
+                "xtick.color": MUTED,
+                "ytick.color": MUTED,
+                "xtick.labelcolor": INK,
+                "ytick.labelcolor": INK,
+                "xtick.major.size": 3,
+                "ytick.major.size": 3,
+                "grid.color": RULE,
+                "grid.linewidth": 0.6,
+                "lines.linewidth": 1.6,
+                "lines.scale_dashes": True,
+                "figure.facecolor": "white",
+                "svg.fonttype": "none" if text else "path",
+                "svg.hashsalt": "mixframe",
+            }
+        )
+        yield
+
+
+def to_png(figure: Figure) -> bytes:
+    """Encode a figure as PNG at 200 dots an inch, without date and software."""
+    out = io.BytesIO()
+    with style():
+        figure.savefig(out, format="png", dpi=200, metadata={"Software": None})
+    return out.getvalue()
+
+
+def to_svg(figure: Figure, text: bool = False) -> str:
+    """Encode a figure as SVG without a date; `text` as in `style`, on a transparent ground."""
+    out = io.BytesIO()
+    with style(text):
+        metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        figure.savefig(out, format="svg", metadata=metadata, transparent=text)
+    return out.getvalue().decode()
+
+
+@dataclass(frozen=True)
+class Line:
+    """How the curves of a system look: colour, and dashes in line widths (none = solid)."""
+
+    colour: str
+    dashes: tuple[float, ...]
+
+    def handle(self, label: str) -> Line2D:
+        """Return an entry of a legend."""
+        return Line2D([], [], color=self.colour, dashes=self.dashes or (None, None), label=label)
+
+
+def lines(grid: Grid) -> dict[str, Line]:
+    """Give every system a line; its dashes say where its encoder comes from."""
+    chosen: dict[str, Line] = {}
+    colours = cycle(COLOURS)
+    for system in grid.system:
+        group = next(g for g in DASHES if system in getattr(grid, g))
+        colour = next(colours)
+        options = [Line(colour, tuple(dashes)) for dashes in DASHES[group]]
+        chosen[system] = next((o for o in options if o not in chosen.values()), options[-1])
+    return chosen
+
+
+def _grid(count: int, columns: int) -> tuple[int, int]:
+    columns = min(count, columns)
+    return ceil(count / columns), columns
+
+
+def det_limits(results: pd.DataFrame) -> tuple[float, float]:
+    """Return the ends of both axes of the DET plots of some results, as fractions.
+
+    Half an error is the least a set can show; beyond twice the highest EER there is little to see.
+    """
+    trials = results[["n_bonafide", "n_spoof"]].to_numpy().max()
+    low = max(0.5 / trials, 0.0005)
+    high = min(max(0.5, 2 * results["eer"].max()), 0.95)
+    return float(low), float(high)
+
+
+@style()
+def det(
+    points: pd.DataFrame,
+    results: pd.DataFrame,
+    systems: dict[str, Line],
+    sets: Sequence[str],
+    limits: tuple[float, float],
+    legend: bool,
+) -> Figure:
+    """Draw DET curves, a panel a set, on probit axes, with each system's EER on the diagonal.
+
+    Args:
+        points: system, set, x, y (probits).
+        results: system, set, eer.
+        limits: ends of both axes, as fractions.
+    """
+    rows, columns = _grid(len(sets), 3)
+    extra = 0.22 * ceil(len(systems) / (3 * columns)) + 0.1 if legend else 0
+    figure = Figure(figsize=(PANEL * columns, PANEL * rows + extra), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    low, high = norm.ppf(limits)
+    ticks = [p / 100 for p in PERCENTS if limits[0] <= p / 100 <= limits[1]]
+    for axis, name in zip(axes.flat, sets, strict=False):
+        axis.plot([low, high], [low, high], color=MUTED, linewidth=0.7)
+        for system, line in systems.items():
+            some = points[(points["system"] == system) & (points["set"] == name)]
+            axis.plot(
+                some["x"],
+                some["y"],
+                color=line.colour,
+                dashes=line.dashes or (None, None),
+                solid_joinstyle="round",
+            )
+        for system, line in systems.items():
+            chosen = (results["system"] == system) & (results["set"] == name)
+            eer = float(results.loc[chosen, "eer"].iloc[0])
+            at = norm.ppf(np.clip(eer, *limits))
+            axis.plot(
+                at,
+                at,
+                marker="o",
+                markersize=5,
+                color=line.colour,
+                markeredgecolor="white",
+                markeredgewidth=0.8,
+                clip_on=False,
+                zorder=4,
+            )
+        axis.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=name)
+        for scale in (axis.xaxis, axis.yaxis):
+            scale.set_ticks(norm.ppf(ticks), [f"{100 * t:g}" for t in ticks])
+        axis.grid(True)
+        axis.set_xlabel("spoof accepted, %")
+        axis.set_ylabel("bona fide rejected, %")
+    for axis in axes.flat[len(sets) :]:
+        axis.remove()
+    if legend:
+        handles = [line.handle(system) for system, line in systems.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3 * columns)
+    return figure
+
+
+@style()
+def histograms(
+    counts: pd.DataFrame, results: pd.DataFrame, systems: Sequence[str], sets: Sequence[str]
+) -> Figure:
+    """Draw the scores of both classes, a block a system and in it a row a set, on one axis.
+
+    Args:
+        counts: system, set, left, right, bonafide, spoof.
+        results: system, set, eer, eer_threshold.
+    """
+    rows, columns = _grid(len(systems), 3)
+    height = 0.52 * len(sets) + 0.75
+    figure = Figure(figsize=(PANEL * columns, height * rows), layout="constrained")
+    blocks = figure.subfigures(rows, columns, squeeze=False)
+    for block, system in zip(blocks.flat, systems, strict=False):
+        _block(
+            block,
+            system,
+            counts[counts["system"] == system],
+            results[results["system"] == system],
+            sets,
+        )
+    if len(systems) > 1:
+        handles = [
+            Patch(color=BLUE, alpha=0.55, label="bona fide"),
+            Patch(color=ORANGE, alpha=0.55, label="spoof"),
+            Line2D([], [], color=INK, linewidth=1, label="threshold at the EER"),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _block(
+    block: SubFigure,
+    system: str,
+    counts: pd.DataFrame,
+    results: pd.DataFrame,
+    sets: Sequence[str],
+) -> None:
+    axes = block.subplots(len(sets), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, name in zip(axes, sets, strict=True):
+        some = counts[counts["set"] == name]
+        edges = np.append(some["left"], some["right"].iloc[-1])
+        for label, colour in (("bonafide", BLUE), ("spoof", ORANGE)):
+            heights = some[label] / some[label].sum()
+            axis.stairs(heights, edges, fill=True, color=colour, alpha=0.55, linewidth=0)
+            axis.stairs(heights, edges, color=colour, linewidth=0.9)
+        row = results[results["set"] == name].iloc[0]
+        at = np.clip(row["eer_threshold"], edges[0], edges[-1])
+        axis.axvline(at, ymax=0.8, color=INK, linewidth=1)
+        axis.set(yticks=[], xlim=(edges[0], edges[-1]), ylim=(0, axis.get_ylim()[1] * 1.35))
+        axis.spines["left"].set_visible(False)
+        axis.text(0, 1, name, transform=axis.transAxes, va="top", fontsize=8)
+        percent = f"EER {100 * row['eer']:.2f} %"
+        axis.text(1, 1, percent, transform=axis.transAxes, va="top", ha="right", fontsize=8)
+        axis.tick_params(labelbottom=axis is axes[-1])
+    axes[0].set_title(system)
+    axes[-1].set_xlabel("score, higher = more bona fide")
+
+
+def cell_colours(value: float, scale: ScalarMappable) -> tuple[str, str]:
+    """Return the ground of a cell that shows an error rate, and the colour of its text."""
+    ground = scale.to_rgba(np.array([value]))[0]
+    light = 0.2126 * ground[0] + 0.7152 * ground[1] + 0.0722 * ground[2] > 0.48
+    return to_hex(tuple(ground)), INK if light else "#ffffff"
+
+
+@style()
+def attacks(rates: pd.DataFrame, systems: Sequence[str], sets: Sequence[str]) -> Figure:
+    """Draw the EER of each system on each attack, a map a set.
+
+    Args:
+        rates: system, set, attack, seen, eer.
+    """
+    names = {s: list(rates.loc[rates["set"] == s, "attack"].unique()) for s in sets}
+    widths = [len(names[s]) for s in sets]
+    margin = 0.075 * max(len(s) for s in systems) + 0.3
+    figure = Figure(
+        figsize=(margin + 0.62 * sum(widths) + 0.3 * len(sets), 1.3 + 0.32 * len(systems)),
+        layout="constrained",
+    )
+    axes = figure.subplots(1, len(sets), width_ratios=widths, squeeze=False)[0]
+    for axis, name in zip(axes, sets, strict=True):
+        some = rates[rates["set"] == name]
+        table = some.pivot(index="system", columns="attack", values="eer")
+        table = table.reindex(index=list(systems), columns=names[name])
+        axis.imshow(table, cmap=HEAT.cmap, norm=HEAT.norm, aspect="auto")
+        for (row, column), value in np.ndenumerate(table.to_numpy()):
+            _, colour = cell_colours(value, HEAT)
+            axis.text(
+                column, row, f"{100 * value:.2f}", ha="center", va="center", color=colour, size=7.5
+            )
+        seen = dict(zip(some["attack"], some["seen"], strict=True))
+        ticks = [f"{a} •" if seen[a] else a for a in names[name]]
+        axis.set_xticks(range(len(ticks)), ticks, rotation=35, ha="right", rotation_mode="anchor")
+        axis.set_yticks(range(len(systems)), list(systems) if axis is axes[0] else [])
+        axis.set_title(name)
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+    return figure
+
+
+def panels(curves: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Return (stage, figure, axis) of every panel of the training curves but the learning rate's.
+
+    Within a stage what is drawn over steps comes first, and the loss before all else.
+    """
+    shown = curves[curves["figure"] != "lr"]
+    found = list(dict.fromkeys(zip(shown["stage"], shown["figure"], shown["axis"], strict=True)))
+    stages = list(dict.fromkeys(stage for stage, _, _ in found))
+    return sorted(found, key=lambda p: (stages.index(p[0]), p[2] != "step", p[1] != "loss"))
+
+
+@style()
+def training(
+    curves: pd.DataFrame,
+    systems: dict[str, Line],
+    shown: Sequence[tuple[str, str, str]],
+    legend: bool,
+) -> Figure:
+    """Draw training curves, a panel a stage and figure.
+
+    Args:
+        curves: stage, system ("" = the foundation model), axis, at, figure, value.
+        shown: panels.
+    """
+    if not shown:
+        return note("No model was trained step by step.")
+    rows, columns = _grid(len(shown), 3)
+    extra = 0.22 * ceil(len(systems) / (3 * columns)) + 0.1 if legend else 0
+    figure = Figure(figsize=(PANEL * columns, 2.2 * rows + extra), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis, (stage, name, unit) in zip(axes.flat, shown, strict=False):
+        some = curves[(curves["stage"] == stage) & (curves["figure"] == name)]
+        some = some[some["axis"] == unit]
+        for system in some["system"].unique():
+            line = systems.get(system, Line(INK, ()))
+            one = some[some["system"] == system]
+            values = one["value"] * (100 if name in RATES else 1)
+            axis.plot(
+                one["at"],
+                values,
+                color=line.colour,
+                dashes=line.dashes or (None, None),
+                marker="o",
+                markersize=3,
+            )
+        if unit != "step":
+            axis.set_xscale("log")
+        axis.set_title(f"{stage}: {FIGURE_LABELS.get(name, name)}")
+        axis.set_xlabel(AXIS_LABELS.get(unit, unit))
+        if name in RATES and name != "dev_accuracy":
+            axis.set_ylim(bottom=0)
+        axis.grid(True, axis="y")
+    for axis in axes.flat[len(shown) :]:
+        axis.remove()
+    if legend:
+        handles = [line.handle(system) for system, line in systems.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3 * columns)
+    return figure
+
+
+@style()
+def localisation(examples: Sequence[Example], threshold: float) -> Figure:
+    """Draw examples: the waveform, and below it the probability that a frame was injected.
+
+    The true regions are shaded in both. The axes have the same place in every example, so that a
+    page can lay a mark over them: `TRACK`.
+    """
+    if not examples:
+        return note("No frame classifier was trained.")
+    columns = min(2, len(examples))
+    rows = ceil(len(examples) / columns)
+    figure = Figure(figsize=(5.0 * columns, 2.4 * rows))
+    blocks = figure.subfigures(rows, columns, squeeze=False)
+    for block, example in zip(blocks.flat, examples, strict=False):
+        wave, curve = block.subplots(
+            2,
+            1,
+            sharex=True,
+            height_ratios=[2, 3],
+            gridspec_kw={"left": TRACK[0], "right": TRACK[1], "top": 0.9, "bottom": 0.2},
+        )
+        _waveform(wave, example)
+        for axis in (wave, curve):
+            for start, end in example.regions:
+                axis.axvspan(start, end, color=ORANGE, alpha=0.3, linewidth=0, zorder=0)
+        curve.axhline(threshold, color=MUTED, linewidth=0.8, dashes=(4, 2))
+        curve.plot(example.times, example.probability, color=BLUE, linewidth=1.4)
+        curve.set(ylim=(-0.03, 1.03), yticks=[0, 0.5, 1], ylabel="P(injected)", xlabel="time, s")
+        curve.grid(True, axis="y")
+        curve.set_xlim(0, example.wave.size / 16_000)
+        wave.set_title(f"{example.set}: {example.utterance}", fontsize=8.5, fontweight="normal")
+    return figure
+
+
+TRACK = (0.105, 0.985)
+"""Left and right end of the time axis of an example, as shares of its width."""
+
+
+def _waveform(axis: Axes, example: Example) -> None:
+    steps = min(ENVELOPE, example.wave.size)
+    edges = np.linspace(0, example.wave.size, steps, endpoint=False).astype(int)
+    low, high = np.minimum.reduceat(example.wave, edges), np.maximum.reduceat(example.wave, edges)
+    axis.fill_between(edges / 16_000, low, high, color=MUTED, linewidth=0.3)
+    peak = float(np.abs(example.wave).max()) * 1.05 or 1.0
+    axis.set(ylim=(-peak, peak), yticks=[])
+    axis.spines[["left", "bottom"]].set_visible(False)
+    axis.tick_params(bottom=False, labelbottom=False)
+
+
+@style()
+def note(text: str) -> Figure:
+    """Return a figure that says why there is nothing to see."""
+    figure = Figure(figsize=(PANEL, 0.6))
+    figure.text(0.5, 0.5, text, ha="center", va="center")
+    return figure
+
+
+@style()
+def dag(pipeline: Pipeline) -> Figure:
+    """Draw the stages in layers from top to bottom; edges that others imply are left out."""
+    places, ways = layout(pipeline)
+    across = max(abs(x) for way in [*ways, list(places.values())] for x, _ in way)
+    layers = max(layer for _, layer in places.values()) + 1
+    longest = max(len(stage.name) for stage in pipeline.stages)
+    width, height, drop = 0.067 * longest + 0.16, 0.4, 0.72
+    step = width + 0.16
+    figure = Figure(figsize=(2 * across * step + width + 0.1, layers * drop - drop + height + 0.1))
+    axis = figure.add_axes((0, 0, 1, 1))
+    side = across * step + width / 2 + 0.05
+    axis.set(xlim=(-side, side), ylim=((1 - layers) * drop - height / 2 - 0.05, height / 2 + 0.05))
+    axis.axis("off")
+    for way in ways:
+        ends = [(x * step, -layer * drop) for x, layer in way]
+        axis.add_patch(_way(ends, height / 2))
+        x, y = ends[-1]
+        axis.plot(x, y + height / 2 + 0.03, marker="v", markersize=4.5, color=MUTED)
+    for stage in pipeline.stages:
+        x, y = places[stage.name][0] * step, -places[stage.name][1] * drop
+        axis.add_patch(
+            FancyBboxPatch(
+                (x - width / 2, y - height / 2),
+                width,
+                height,
+                boxstyle="round,pad=0,rounding_size=0.07",
+                facecolor=to_rgba(BLUE, 0.1),
+                edgecolor=BLUE,
+                linewidth=0.9,
+            )
+        )
+        above = 0.07 if stage.over else 0
+        axis.text(x, y + above, stage.name, size=7.8, weight="bold", ha="center", va="center")
+        if stage.over:
+            each = "each " + " \N{MULTIPLICATION SIGN} ".join(stage.over)
+            axis.text(x, y - 0.09, each, size=7, color=MUTED, ha="center", va="center")
+    return figure
+
+
+def _way(ends: Sequence[tuple[float, float]], half: float) -> PathPatch:
+    """Return a smooth line from the foot of a node to the head of another.
+
+    Args:
+        ends: centres of the places it passes, downwards.
+        half: half the height of a node; beside one the line is straight.
+    """
+    x, y = ends[0]
+    points, codes = [(x, y - half)], [Curve.MOVETO]
+    for x_to, y_to in ends[1:]:
+        x_from, y_from = points[-1]
+        bend = (y_from - y_to - half) / 2
+        points += [(x_from, y_from - bend), (x_to, y_to + half + bend), (x_to, y_to + half)]
+        points.append((x_to, y_to - half))
+        codes += [*[Curve.CURVE4] * 3, Curve.LINETO]
+    # The last straight part would run through the node at the end.
+    return PathPatch(Curve(points[:-1], codes[:-1]), facecolor="none", edgecolor=MUTED, linewidth=1)

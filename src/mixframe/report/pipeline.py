@@ -1,0 +1,194 @@
+"""The graph of dvc.yaml's stage templates, and where to draw its nodes."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import networkx as nx  # type: ignore[import-untyped]
+from scipy.optimize import isotonic_regression
+
+from mixframe.errors import MixframeError
+from mixframe.section import read_yaml
+
+Place = tuple[float, int]
+"""x, centred on 0 in units of one node, and layer, counted from 0."""
+
+SWEEPS = 8
+"""Passes that order the nodes of neighbouring layers; more change nothing at this size."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage template.
+
+    Attributes:
+        command: with the names of matrix dimensions in capitals where their values go.
+        over: matrix dimensions that may have several values, the preset left out.
+    """
+
+    name: str
+    command: str
+    over: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A stage that needs another one's output.
+
+    Attributes:
+        path: the dependency, the first one if there are several.
+        implied: a way through further stages joins both as well.
+    """
+
+    source: str
+    target: str
+    path: str
+    implied: bool
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Stages in the order of the file, and their edges."""
+
+    stages: list[Stage]
+    edges: list[Edge]
+
+
+def read_pipeline(path: Path) -> Pipeline:
+    """Read the stages of a dvc.yaml, with an edge wherever an output is a dependency.
+
+    `${...}` in a path stands for any text, so a stage template is one node however many cells it
+    has.
+
+    Raises:
+        MixframeError: no such file, not YAML, no stages, or a circle of stages.
+    """
+    content = read_yaml(path)
+    templates = content.get("stages") if isinstance(content, dict) else None
+    if not templates:
+        raise MixframeError(f"{path}: no 'stages', expected a DVC pipeline")
+    bodies = {name: stage.get("do", stage) for name, stage in templates.items()}
+    needed: dict[tuple[str, str], str] = {}
+    for source, maker in bodies.items():
+        outputs = [path for key in ("outs", "metrics", "plots") for path in _paths(maker, key)]
+        for target, reader in bodies.items():
+            shared = [d for d in _paths(reader, "deps") if any(_meet(d, o) for o in outputs)]
+            if shared and target != source:
+                needed[source, target] = shared[0]
+    graph = nx.DiGraph(list(needed))
+    if not nx.is_directed_acyclic_graph(graph):
+        circle = " -> ".join(source for source, _ in nx.find_cycle(graph))
+        raise MixframeError(f"{path}: the stages depend on each other in a circle: {circle}")
+    kept = nx.transitive_reduction(graph)
+    return Pipeline(
+        [
+            Stage(name, _command(body.get("cmd", "")), tuple(_over(templates[name])))
+            for name, body in bodies.items()
+        ],
+        [Edge(a, b, found, not kept.has_edge(a, b)) for (a, b), found in needed.items()],
+    )
+
+
+def _over(stage: dict[str, Any]) -> Iterable[str]:
+    for name, values in stage.get("matrix", {}).items():
+        single = isinstance(values, list) and len(values) == 1
+        if name != "preset" and not single:
+            yield name
+
+
+def _command(command: str | list[str]) -> str:
+    text = command if isinstance(command, str) else " && ".join(command)
+    return re.sub(r"\$\{item\.(\w+)\}", lambda found: found[1].upper(), text)
+
+
+def _paths(stage: dict[str, Any], key: str) -> Iterable[str]:
+    """Yield the paths of a stage's deps or outs; an entry is a path or {path: options}."""
+    for entry in stage.get(key) or ():
+        yield entry if isinstance(entry, str) else next(iter(entry))
+
+
+def _meet(dependency: str, output: str) -> bool:
+    """Tell whether one path can be the other, or a folder that holds it."""
+    pairs = zip(_pattern(dependency).split("/"), _pattern(output).split("/"), strict=False)
+    return all(fnmatchcase(a, b) or fnmatchcase(b, a) for a, b in pairs)
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"\$\{[^}]*\}", "*", path).rstrip("/")
+
+
+def layout(pipeline: Pipeline) -> tuple[dict[str, Place], list[list[Place]]]:
+    """Place the stages in layers, dependencies first, along the edges that are not implied.
+
+    An edge that spans several layers passes each one between them at a place of its own, so that it
+    runs past the nodes there; the places of a layer are ordered by the mean place of their
+    neighbours (Sugiyama et al., 1981).
+
+    Returns:
+        the place of every stage; and for every such edge the places it passes, both ends included.
+    """
+    drawn = [(edge.source, edge.target) for edge in pipeline.edges if not edge.implied]
+    layer: dict[Any, int] = {}
+    for name in _order([stage.name for stage in pipeline.stages], drawn):
+        layer[name] = max((layer[a] + 1 for a, b in drawn if b == name), default=0)
+    links: list[tuple[Any, Any]] = []
+    ways: list[list[Any]] = []
+    for source, target in drawn:
+        between = [(source, target, step) for step in range(layer[source] + 1, layer[target])]
+        layer |= {place: place[2] for place in between}
+        ways.append([source, *between, target])
+        links += pairwise(ways[-1])
+    rows: list[list[Any]] = [[] for _ in range(max(layer.values()) + 1)]
+    for name, row in layer.items():
+        rows[row].append(name)
+    x = {name: at for row in rows for name, at in _centred(row)}
+    for sweep in range(SWEEPS):
+        down = sweep % 2 == 0
+        for members in rows if down else rows[::-1]:
+            wish = {}
+            for name in members:
+                near = [x[a] for a, b in links if b == name] if down else []
+                near += [] if down else [x[b] for a, b in links if a == name]
+                wish[name] = fmean(near or [x[name]])
+            members.sort(key=wish.__getitem__)
+            x |= dict(_centred(members))
+    x = _straightened(rows, links, x)
+    places = {stage.name: (x[stage.name], layer[stage.name]) for stage in pipeline.stages}
+    return places, [[(x[step], layer[step]) for step in way] for way in ways]
+
+
+def _order(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[str]:
+    """Sort topologically, ties in the order given and not in that of a hash."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(names)
+    graph.add_edges_from(edges)
+    return list(nx.lexicographical_topological_sort(graph, key=names.index))
+
+
+def _straightened(
+    rows: Sequence[Sequence[Any]], links: Sequence[tuple[Any, Any]], x: dict[Any, float]
+) -> dict[Any, float]:
+    """Move the nodes of each row towards their neighbours, in their order and one apart."""
+    near: dict[Any, list[Any]] = {name: [] for name in x}
+    for a, b in links:
+        near[a].append(b)
+        near[b].append(a)
+    x = dict(x)
+    for sweep in range(SWEEPS):
+        for row in rows if sweep % 2 == 0 else rows[::-1]:
+            wish = [fmean([x[n] for n in near[name]] or [x[name]]) for name in row]
+            # With every place less its index, "one apart" is "not falling": least squares.
+            slack = isotonic_regression([w - i for i, w in enumerate(wish)]).x
+            x |= {name: float(s + i) for i, (name, s) in enumerate(zip(row, slack, strict=True))}
+    middle = (min(x.values()) + max(x.values())) / 2
+    return {name: value - middle for name, value in x.items()}
+
+
+def _centred(row: Sequence[Any]) -> Iterable[tuple[Any, float]]:
+    for index, name in enumerate(row):
+        yield name, index - (len(row) - 1) / 2

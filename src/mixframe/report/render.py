@@ -1,0 +1,287 @@
+"""The page: what was collected and drawn, as one file that asks for nothing else."""
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.cm import ScalarMappable
+
+from mixframe.audio import encode_flac
+from mixframe.report import figures
+from mixframe.report.collect import Collected, Localisation
+from mixframe.report.figures import Line
+from mixframe.tables import markdown, percent
+
+VARIABLES = {
+    figures.INK: "currentColor",
+    figures.MUTED: "var(--muted)",
+    figures.RULE: "var(--rule)",
+    figures.BLUE: "var(--blue)",
+    figures.ORANGE: "var(--orange)",
+    figures.GREEN: "var(--green)",
+    figures.VERMILLION: "var(--vermillion)",
+    figures.SKY: "var(--sky)",
+    figures.PURPLE: "var(--purple)",
+    "#ffffff": "var(--ground)",
+}
+"""The colours of a drawing as the page's own, which differ by day and night."""
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_LINK = "{http://www.w3.org/1999/xlink}href"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The panels of the page as SVG, in the order they are shown.
+
+    Attributes:
+        det: by set.
+        histograms: by system.
+        training: by panel.
+        examples: one an example.
+    """
+
+    det: dict[str, str]
+    histograms: dict[str, str]
+    training: dict[str, str]
+    examples: list[str]
+    dag: str
+
+
+def inline_svg(text: str, prefix: str, label: str) -> Markup:
+    """Turn matplotlib's SVG into an element of an HTML page.
+
+    Args:
+        prefix: makes the ids of this drawing its own on the page.
+        label: what a screen reader says.
+    """
+    root = ElementTree.fromstring(text)
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag in (f"{_SVG}metadata", f"{_SVG}style"):
+                parent.remove(child)
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(_SVG)
+        element.tail = None
+        if element.tag not in ("text", "tspan"):
+            element.text = None
+        given = dict(element.attrib)
+        element.attrib.clear()
+        for key, value in given.items():
+            if key == "id" and value not in used:
+                continue
+            name = "href" if key == _LINK else key
+            element.set(name, _attribute(name, value, prefix))
+    width = float(root.attrib.pop("width").removesuffix("pt")) * 96 / 72
+    root.attrib.pop("height")
+    root.attrib.pop("version")
+    root.set("style", f"max-width:{width:.0f}px")
+    root.set("role", "img")
+    root.set("aria-label", label)
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _attribute(name: str, value: str, prefix: str) -> str:
+    if name == "id":
+        return f"{prefix}-{value}"
+    if name == "href":
+        return f"#{prefix}-{value.removeprefix('#')}"
+    value = value.replace("url(#", f"url(#{prefix}-")
+    if name == "style":
+        # Without a family, text takes the page's font, and matplotlib's list names dozens.
+        value = re.sub(r"font-family: [^;]+;? ?", "", value)
+        return re.sub(r"#[0-9a-f]{6}\b", lambda m: VARIABLES.get(m[0], m[0]), value)
+    if name in ("d", "x", "y", "transform", "width", "height", "points", "clip-path"):
+        value = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), value)
+    return " ".join(value.split())
+
+
+def render(data: Collected, systems: dict[str, Line], drawn: Drawn) -> str:
+    """Return the report as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "duration": duration, "count": "{:,}".format}
+    where = data.localisation
+    return environment.get_template("report.html.j2").render(
+        data=data,
+        preset=data.preset,
+        sets=data.grid.set,
+        sections=_sections(where is not None),
+        corpus=data.corpus.to_dict("records"),
+        totals=data.corpus[["bonafide", "spoof", "hours"]].sum().to_dict(),
+        table=result_rows(data.results, data.grid.system, data.grid.set),
+        readings=readings(data.results, data.grid.set),
+        markdown=markdown(data.summary),
+        legend=[(name, _swatch(line)) for name, line in systems.items()],
+        det=_panels(drawn.det, "det", "DET curves on {}"),
+        histograms=_panels(drawn.histograms, "hist", "Score histograms of {}"),
+        training=_panels(drawn.training, "curve", "Training curves, {}"),
+        heat=[_attack_map(data.attacks, data.grid.system, name) for name in data.grid.set],
+        frames=where.table.to_dict("records") if where else [],
+        localisation=where,
+        examples=_examples(where, drawn.examples) if where else [],
+        track=figures.TRACK,
+        splice=data.preset.splice[where.localiser] if where else None,
+        shortcuts=_shortcut_map(data.shortcuts),
+        scale=[_heat(p / 100, figures.HEAT, f"{p}") for p in (0, 1, 2, 5, 10, 20, 30, 40, 50)],
+        dag=inline_svg(drawn.dag, "dag", "The stages of the pipeline and what depends on what"),
+        stages=[(s.name, s.command) for s in data.pipeline.stages],
+        parameters=data.parameters.to_dict("records"),
+        timings=_bars(data.timings),
+    )
+
+
+def _sections(localised: bool) -> dict[str, tuple[int, str]]:
+    """Number the sections that the page has."""
+    titles = {
+        "run": "What was run",
+        "results": "Results",
+        "det": "Detection error trade-off",
+        "scores": "Scores",
+        "attacks": "By attack",
+        "localisation": "Localisation",
+        "training": "Training",
+        "shortcuts": "Shortcut check",
+        "pipeline": "Pipeline",
+        "cost": "Cost",
+        "parameters": "Parameters, versions, assumptions",
+    }
+    kept = [key for key in titles if localised or key != "localisation"]
+    return {key: (number, titles[key]) for number, key in enumerate(kept, start=1)}
+
+
+def result_rows(
+    results: pd.DataFrame, systems: Sequence[str], sets: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the result table: a row a system, in it a cell a set.
+
+    A cell has the figures of stage evaluate, `best` (no other system's EER is lower on this set)
+    and `bar`: the interval's left end and width and the EER, in percent of the set's widest
+    interval's upper end.
+    """
+    found = {(row["system"], row["set"]): row for row in results.to_dict("records")}
+    by_set = results.groupby("set")
+    lowest, top = by_set["eer"].min(), by_set["eer_high"].max()
+    rows = []
+    for system in systems:
+        cells = []
+        for name in sets:
+            cell = found[system, name]
+            scale = 100 / (top[name] or 1)
+            low, high = cell["eer_low"] * scale, cell["eer_high"] * scale
+            bar = {
+                "left": f"{low:.1f}%",
+                "width": f"{high - low:.1f}%",
+                "at": f"{cell['eer'] * scale:.1f}%",
+            }
+            cells.append({**cell, "best": cell["eer"] == lowest[name], "bar": bar})
+        rows.append({"system": system, "cells": cells})
+    return rows
+
+
+def readings(results: pd.DataFrame, sets: Sequence[str]) -> list[dict[str, Any]]:
+    """Say for each set which system has the lowest EER, and whose intervals overlap with its."""
+    said = []
+    for name in sets:
+        some = results[results["set"] == name].to_dict("records")
+        best = min(some, key=lambda row: row["eer"])
+        others = [row for row in some if row["system"] != best["system"]]
+        overlap = [row["system"] for row in others if row["eer_low"] <= best["eer_high"]]
+        said.append({"set": name, "best": best, "overlap": overlap, "of": len(others)})
+    return said
+
+
+def _swatch(line: Line) -> Markup:
+    dashes = " ".join(f"{2 * d:g}" for d in line.dashes)
+    colour = VARIABLES[line.colour]
+    return Markup(
+        '<svg class="swatch" viewBox="0 0 30 8" aria-hidden="true">'
+        '<line x1="0" y1="4" x2="30" y2="4" stroke-width="2.2" '
+        f'style="stroke:{colour}" stroke-dasharray="{dashes}"></line></svg>'
+    )
+
+
+def _panels(drawn: dict[str, str], prefix: str, label: str) -> list[Markup]:
+    return [
+        inline_svg(svg, f"{prefix}{i}", label.format(name))
+        for i, (name, svg) in enumerate(drawn.items())
+    ]
+
+
+def _heat(value: float, scale: ScalarMappable, text: str, title: str = "") -> dict[str, str]:
+    ground, ink = figures.cell_colours(value, scale)
+    return {"text": text, "style": f"background:{ground};color:{ink}", "title": title}
+
+
+def _attack_map(rates: pd.DataFrame, systems: Sequence[str], name: str) -> dict[str, Any]:
+    found = {
+        (row["system"], row["attack"]): row
+        for row in rates[rates["set"] == name].to_dict("records")
+    }
+    heads = [row for (system, _), row in found.items() if system == systems[0]]
+    rows = []
+    for system in systems:
+        cells = []
+        for head in heads:
+            row = found[system, head["attack"]]
+            interval = f"{percent(row['eer_low'])} to {percent(row['eer_high'])}"
+            title = f"{system}, {head['attack']}: interval {interval}"
+            cells.append(_heat(row["eer"], figures.HEAT, percent(row["eer"]), title))
+        rows.append((system, cells))
+    return {"set": name, "columns": heads, "rows": rows}
+
+
+def _shortcut_map(table: pd.DataFrame) -> dict[str, Any]:
+    found = table.to_dict("records")
+    rates = {(row["statistic"], row["set"]): row["eer"] for row in found}
+    sets = list(dict.fromkeys(row["set"] for row in found))
+    statistics = dict.fromkeys(row["statistic"] for row in found)
+    rows = [
+        (s, [_heat(rates[s, n], figures.LEAK, percent(rates[s, n])) for n in sets])
+        for s in statistics
+    ]
+    return {"sets": sets, "rows": rows, "lowest": min(found, key=lambda row: row["eer"])}
+
+
+def _examples(where: Localisation, drawn: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "about": example,
+            "svg": inline_svg(svg, f"ex{i}", f"Waveform and frame curve of {example.utterance}"),
+            "audio": "data:audio/flac;base64,"
+            + base64.b64encode(encode_flac(example.wave)).decode(),
+        }
+        for i, (example, svg) in enumerate(zip(where.examples, drawn, strict=True))
+    ]
+
+
+def _bars(timings: pd.DataFrame | None) -> dict[str, Any] | None:
+    if timings is None:
+        return None
+    top, total = timings["seconds"].max() or 1, timings["seconds"].sum()
+    rows = timings.assign(width=[f"{100 * s / top:.1f}%" for s in timings["seconds"]])
+    return {"rows": rows.to_dict("records"), "total": total}
+
+
+def duration(seconds: float) -> str:
+    """Write a duration with its two largest units: `4.1 s`, `3 min 20 s`, `1 h 2 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if seconds < 3600:
+        whole = round(seconds)
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,24 @@
+"""Stage download: fetch the corpora of a preset and pin their content.
+
+Reads: the preset's `download` section, and whatever source serves a corpus.
+Writes: data/<corpus>/ (shared by all presets) and results/<preset>/download.json.
+"""
+
+from mixframe.corpora import DOWNLOAD
+from mixframe.files import write_json
+from mixframe.layout import DATA
+from mixframe.stages.context import Context, running
+
+
+def run(context: Context) -> None:
+    """Run the stage.
+
+    Raises:
+        MixframeError: no source could serve a corpus, or its content is not the pinned one.
+    """
+    with running(context, "download"):
+        entries = {
+            name: DOWNLOAD[section.kind](section, DATA / name)
+            for name, section in context.preset.download.items()
+        }
+        write_json(context.files.download, entries)

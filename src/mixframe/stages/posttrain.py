@@ -1,0 +1,96 @@
+"""Stage posttrain: teach the encoder to see spliced-in frames (MFPT), or its control.
+
+Reads: results/<preset>/pretrain/, results/<preset>/corpus/{manifest.parquet, audio.tar},
+results/<preset>/splice/{<system>, heldout}.parquet, the preset's `posttrain.<system>`, `encoder`
+and `seed`.
+Writes: results/<preset>/posttrain/<system>/{config.json, model.safetensors,
+preprocessor_config.json, classifier.safetensors, frames.parquet} and
+results/<preset>/curves/posttrain-<system>.csv.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from mixframe import manifest
+from mixframe.files import atomic_path, read_json
+from mixframe.models import backbone as backbones
+from mixframe.params import pick
+from mixframe.splicing import Reader, Recipe, as_recorded, read_plan, recipes
+from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
+from mixframe.training.data import cached_reader
+from mixframe.training.frames import FrameModel, FrameTask, frame_scores
+from mixframe.training.loop import Runner, train
+
+
+def run(context: Context, system: str) -> None:
+    """Run the stage for one system.
+
+    Raises:
+        MixframeError: the system is not in the preset, an input is missing, or training diverges.
+    """
+    preset, files = context.preset, context.files
+    section = pick(preset.posttrain, system, "posttrain")
+    with running(context, "posttrain", system):
+        table = manifest.read(files.manifest)
+        where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
+        planned = recipes(read_plan(files.plan(system)), where)
+        heldout = read_plan(files.plan("heldout"))
+        encoder = backbones.load(files.foundation, preset.encoder)
+        model = FrameModel(encoder, section.classifier_hidden, preset.seed)
+        runner = Runner(context.compute, section.train.precision, preset.encoder.dropout > 0)
+        read = cached_reader(context.compute.keep_utterances)
+        task = FrameTask(model, section, read, planned, recipes(heldout, where), preset.seed)
+        inputs = [
+            *(files.foundation / name for name in backbones.FILES),
+            files.manifest,
+            files.audio,
+            files.plan(system),
+            files.plan("heldout"),
+        ]
+        values = {
+            "posttrain": section.model_dump(),
+            "encoder": preset.encoder.model_dump(),
+            "seed": preset.seed,
+        }
+        state = files.state("posttrain", system, state_key(values, inputs))
+        outcome = train(task, section.train, 0, runner, state, preset.seed, f"posttrain {system}")
+        scored = {"heldout": (heldout["base"], recipes(heldout, where))}
+        for name in section.localise:
+            rows = table[table["set"] == name]
+            scored[name] = (rows["utterance"], as_recorded(rows))
+        frames = pd.concat(
+            [
+                _frames(name, utterances, model, found, read, runner)
+                for name, (utterances, found) in scored.items()
+            ]
+        )
+        with fresh_folder(files.posttrained(system)) as folder:
+            preprocessor = read_json(files.foundation / "preprocessor_config.json")
+            backbones.save(encoder, folder, preprocessor)
+            path = folder / "classifier.safetensors"
+            backbones.save_tensors(model.classifier.state_dict(), path)
+            with atomic_path(folder / "frames.parquet") as temporary:
+                frames.to_parquet(temporary, index=False, compression="zstd")
+        write_rows(outcome.rows, files.curve("posttrain", system))
+        state.unlink(missing_ok=True)
+
+
+def _frames(
+    name: str,
+    utterances: Sequence[str],
+    model: FrameModel,
+    found: Sequence[Recipe],
+    read: Reader,
+    runner: Runner,
+) -> pd.DataFrame:
+    """Score the frames of a set: set, utterance, labels (1 = injected), scores (higher = not)."""
+    logits, labels = frame_scores(model, found, read, runner)
+    return pd.DataFrame(
+        {
+            "set": name,
+            "utterance": list(utterances),
+            "labels": labels,
+            "scores": [-values for values in logits],
+        }
+    )

@@ -1,0 +1,125 @@
+"""Stage pretrain: the foundation model, trained here, fetched from a hub, or taken from a folder.
+
+Reads: results/<preset>/corpus/{manifest.parquet, audio.tar} (only where it is trained here), the
+preset's `pretrain` section and `seed`.
+Writes: results/<preset>/pretrain/{config.json, model.safetensors, preprocessor_config.json} as
+`transformers.AutoModel.from_pretrained` reads them, and results/<preset>/curves/pretrain.csv.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from transformers import AutoModel
+
+from mixframe import manifest
+from mixframe.audio import SAMPLE_RATE, AudioRef
+from mixframe.errors import MixframeError
+from mixframe.files import need_file, read_json, sha256_file
+from mixframe.models import backbone as backbones
+from mixframe.params import Hub, Scratch
+from mixframe.progress import log, progress
+from mixframe.splicing import Reader
+from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
+from mixframe.training.data import cached_reader
+from mixframe.training.loop import Runner, train
+from mixframe.training.masked import Clusters, MaskedPrediction, MaskedTask, Utterances
+
+
+def run(context: Context) -> None:
+    """Run the stage.
+
+    Raises:
+        MixframeError: the foundation model cannot be had, or is not of the wav2vec 2.0 family.
+    """
+    section, files = context.preset.pretrain, context.files
+    with running(context, "pretrain"):
+        if isinstance(section, Scratch):
+            _train(context, section)
+        else:
+            source = _from_hub(section) if isinstance(section, Hub) else Path(section.path)
+            with fresh_folder(files.foundation) as folder:
+                adopt(source, folder)
+            write_rows([], files.curve("pretrain"))
+        weights = files.foundation / "model.safetensors"
+        log(f"  {weights}: sha256 {sha256_file(weights)}")
+
+
+def adopt(source: Path, folder: Path) -> None:
+    """Copy a foundation model that was trained elsewhere.
+
+    Raises:
+        MixframeError: a file is missing, or the architecture is not supported.
+    """
+    for name in backbones.FILES:
+        need_file(source / name)
+    backbones.grid_of(read_json(source / "config.json"))
+    for name in backbones.FILES:
+        shutil.copyfile(source / name, folder / name)
+
+
+def _from_hub(section: Hub) -> Path:
+    try:
+        return Path(
+            snapshot_download(
+                section.name, revision=section.revision, allow_patterns=list(backbones.FILES)
+            )
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise MixframeError(
+            f"pretrain.name = {section.name!r} at revision {section.revision}: the hub did not "
+            f"serve it ({type(error).__name__}). Fetch {', '.join(backbones.FILES)} by hand into a "
+            "folder and set pretrain to {kind: folder, path: <that folder>}"
+        ) from error
+
+
+def _train(context: Context, section: Scratch) -> None:
+    preset, files = context.preset, context.files
+    table = manifest.read(files.manifest, ["train", "dev"])
+    table = table[table["label"] == "bonafide"]
+    read = cached_reader(context.compute.keep_utterances)
+    torch.manual_seed(preset.seed)
+    config = backbones.new_config(section.architecture)
+    # The mask embedding exists only where the configuration masks; it is not part of the result.
+    config.mask_time_prob, config.apply_spec_augment = section.masking.probability, True
+    preprocessor = backbones.preprocessor_config(normalise=True, rate=SAMPLE_RATE)
+    encoder = backbones.wrap(AutoModel.from_config(config), preprocessor)
+    model = MaskedPrediction(encoder, section.targets.clusters)
+    runner = Runner(context.compute, section.train.precision)
+    clusters = Clusters(section.targets, encoder.grid.hop)
+    sets = {
+        name: _features(table[table["set"] == name], clusters, read) for name in ("train", "dev")
+    }
+    clusters.fit(sets["train"][2], preset.seed)
+    with_targets = {
+        name: Utterances(refs, samples, [clusters.targets(f) for f in features])
+        for name, (refs, samples, features) in sets.items()
+    }
+    task = MaskedTask(
+        model, encoder, section, read, with_targets["train"], with_targets["dev"], preset.seed
+    )
+    values = {"pretrain": section.model_dump(), "seed": preset.seed}
+    key = state_key(values, [files.manifest, files.audio])
+    state = files.state("pretrain", "all", key)
+    outcome = train(task, section.train, 0, runner, state, preset.seed, "pretrain")
+    config.mask_time_prob, config.apply_spec_augment = 0.0, False
+    del encoder.model.masked_spec_embed
+    with fresh_folder(files.foundation) as folder:
+        backbones.save(encoder, folder, preprocessor)
+    write_rows(outcome.rows, files.curve("pretrain"))
+    state.unlink(missing_ok=True)
+
+
+def _features(
+    rows: pd.DataFrame, clusters: Clusters, read: Reader
+) -> tuple[list[AudioRef], list[int], list[np.ndarray]]:
+    refs = manifest.refs(rows)
+    features = [
+        clusters.features(read(ref, 0, None))
+        for ref in progress(refs, len(refs), "MFCC", "utterances")
+    ]
+    return refs, rows["samples"].tolist(), features

@@ -1,0 +1,65 @@
+"""Stage protocol: read or make the corpora of a preset and write the manifest.
+
+Reads: results/<preset>/download.json, data/<corpus>/, the preset's `protocol` section and `seed`.
+Writes: results/<preset>/corpus/{manifest.parquet, protocol.txt, audio.tar, shortcuts.csv}.
+"""
+
+import pandas as pd
+
+from mixframe import manifest
+from mixframe.audio import tar_writer
+from mixframe.corpora import PROTOCOL
+from mixframe.errors import MixframeError, listing
+from mixframe.files import read_json, write_text
+from mixframe.progress import log
+from mixframe.shortcuts import shortcuts
+from mixframe.stages.context import Context, running
+
+
+def run(context: Context) -> None:
+    """Run the stage.
+
+    Raises:
+        MixframeError: a corpus is not what its section says, an audio file cannot be used, a set
+            is empty, or a trivial statistic separates bona fide from spoof.
+    """
+    files, params = context.files, context.preset.protocol
+    with running(context, "protocol"):
+        entries = read_json(files.download)
+        tables = []
+        with tar_writer(files.audio) as audio:
+            for name, section in params.corpora.items():
+                if name not in entries:
+                    raise MixframeError(
+                        f"protocol.corpora.{name}: {files.download} has no entry for it; "
+                        f"add download.{name} to the preset"
+                    )
+                make = PROTOCOL[section.kind]
+                seed, workers = context.preset.seed, context.compute.workers
+                tables.append(make(section, seed, entries[name], audio, workers))
+            table = manifest.check(pd.concat(tables, ignore_index=True), str(files.manifest))
+        counts = table.groupby("set")["label"].value_counts().unstack(fill_value=0)
+        for name in counts.index:
+            log(f"  {name}: {', '.join(f'{n:,} {c}' for c, n in counts.loc[name].items())}")
+        statistics = shortcuts(table)
+        _refuse_shortcuts(statistics, params.shortcut_min_eer)
+        write_text(files.shortcuts, statistics.to_csv(index=False, lineterminator="\n"))
+        write_text(files.protocol, protocol_lines(table))
+        manifest.write(table, files.manifest)
+
+
+def protocol_lines(table: pd.DataFrame) -> str:
+    """Return the manifest as lines of an ASVspoof 2019 LA protocol: `SPEAKER UTT - ATTACK KEY`."""
+    columns = (table[c] for c in ("speaker", "utterance", "attack", "label"))
+    rows = zip(*columns, strict=True)
+    return "".join(f"{s.replace(' ', '_')} {u} - {a} {k}\n" for s, u, a, k in rows)
+
+
+def _refuse_shortcuts(statistics: pd.DataFrame, lowest: float) -> None:
+    bad = statistics[statistics["eer"] < lowest]
+    if len(bad):
+        lines = [f"{r.statistic} on {r.set}: EER {r.eer:.3f}" for r in bad.itertuples()]
+        raise MixframeError(
+            "a statistic that needs no detector separates bona fide from spoof below "
+            f"protocol.shortcut_min_eer = {lowest}:\n{listing(lines)}"
+        )

@@ -1,0 +1,35 @@
+"""Stage splice: plan the mix-frame splices of one post-trained system, or the held-out ones.
+
+Reads: results/<preset>/corpus/manifest.parquet, the foundation model's config.json (for its frame
+grid), the preset's `splice.<policy>` section and `seed`.
+Writes: results/<preset>/splice/<policy>.parquet.
+"""
+
+import numpy as np
+
+from mixframe import manifest, splicing
+from mixframe.files import read_json
+from mixframe.frames import FrameGrid
+from mixframe.params import pick
+from mixframe.progress import log
+from mixframe.stages.context import Context, running
+
+
+def run(context: Context, policy: str) -> None:
+    """Run the stage for one policy.
+
+    Raises:
+        MixframeError: the policy is not in the preset, or no utterance fits it.
+    """
+    section = pick(context.preset.splice, policy, "splice")
+    with running(context, "splice", policy):
+        config = read_json(context.files.foundation / "config.json")
+        grid = FrameGrid(tuple(config["conv_kernel"]), tuple(config["conv_stride"]))
+        table = manifest.read(context.files.manifest)
+        planned = splicing.plan(table, section, grid, context.preset.seed)
+        splicing.write_plan(planned, context.files.plan(policy))
+        injected = sum(int(np.sum(e) - np.sum(s)) for s, e in zip(planned.starts, planned.ends))
+        log(
+            f"  {len(planned):,} rows, {(planned['injector'] != '').mean():.0%} spliced, "
+            f"{injected / planned['n_samples'].sum():.1%} of all samples injected"
+        )

@@ -1,0 +1,111 @@
+"""Trained systems as files: what stage finetune leaves and stage score takes up."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mixframe import lfcc, manifest
+from mixframe.audio import SAMPLE_RATE
+from mixframe.errors import MixframeError
+from mixframe.files import need_file, read_json, sha256_file, write_json
+from mixframe.layout import Layout
+from mixframe.models import backbone as backbones
+from mixframe.models.detector import Detector
+from mixframe.params import Lfcc, Neural, Preset
+from mixframe.scoring import score
+from mixframe.splicing import Reader
+from mixframe.training.loop import Runner
+
+CARD = "card.json"
+LINEAR = "model.safetensors"
+
+
+def start_encoder(preset: Preset, files: Layout, system: str, params: Neural) -> Path:
+    """Return the folder of the encoder a system starts from."""
+    return files.posttrained(system) if params.encoder == "posttrained" else files.foundation
+
+
+def new_detector(preset: Preset, files: Layout, system: str, params: Neural) -> Detector:
+    """Return the untrained detector of a system."""
+    seed = preset.seed if params.encoder == "random" else None
+    folder = start_encoder(preset, files, system, params)
+    return Detector(backbones.load(folder, preset.encoder, seed), params, preset.seed)
+
+
+def save_linear(model: lfcc.LinearModel, path: Path) -> None:
+    """Write a linear model as safetensors."""
+    values = {"centre": model.centre, "scale": model.scale, "weight": model.weight}
+    tensors = {name: torch.from_numpy(value) for name, value in values.items()}
+    backbones.save_tensors(tensors | {"bias": torch.tensor([model.bias]).double()}, path)
+
+
+def load_linear(path: Path) -> lfcc.LinearModel:
+    """Read what `save_linear` wrote."""
+    t = {k: v.numpy() for k, v in backbones.load_tensors(path, "finetune").items()}
+    return lfcc.LinearModel(t["centre"], t["scale"], t["weight"], float(t["bias"][0]))
+
+
+def write_card(folder: Path, encoder: Path | None, figures: dict[str, Any]) -> None:
+    """Write card.json: what was trained, and the sha256 of every file that scoring needs.
+
+    Args:
+        folder: the files of the system.
+        encoder: folder of the encoder underneath; None where there is none.
+    """
+    own = {p.name: sha256_file(p) for p in sorted(folder.iterdir()) if p.name != CARD}
+    under = {} if encoder is None else {n: sha256_file(encoder / n) for n in backbones.FILES}
+    card = {**figures, "files": own, "encoder": {"folder": str(encoder or ""), "files": under}}
+    write_json(folder / CARD, card)
+
+
+def check_card(folder: Path) -> None:
+    """Check that the files of a system and of its encoder are those it was trained with.
+
+    Raises:
+        MixframeError: a file is missing or has another content.
+    """
+    card = read_json(need_file(folder / CARD, "finetune"))
+    pinned = {folder / n: sha for n, sha in card["files"].items()}
+    pinned |= {Path(card["encoder"]["folder"]) / n: s for n, s in card["encoder"]["files"].items()}
+    for path, sha in pinned.items():
+        found = sha256_file(need_file(path, "finetune"))
+        if found != sha:
+            raise MixframeError(
+                f"{path}: sha256 {found}, but {folder / CARD} was made with {sha}; "
+                "run `dvc repro` to bring them together"
+            )
+
+
+def score_system(
+    preset: Preset,
+    files: Layout,
+    system: str,
+    params: Neural | Lfcc,
+    rows: pd.DataFrame,
+    run: Runner,
+    read: Reader,
+) -> np.ndarray:
+    """Score manifest rows with a trained system.
+
+    Returns:
+        (len(rows),) float64 in their order.
+
+    Raises:
+        MixframeError: the system is not trained, or its files changed since.
+    """
+    folder = files.finetuned(system)
+    check_card(folder)
+    refs, samples = manifest.refs(rows), rows["samples"].tolist()
+    what = f"score {system}"
+    if isinstance(params, Lfcc):
+        longest = int(preset.score.max_seconds * SAMPLE_RATE)
+        lengths = [min(n, longest) for n in samples]
+        values = lfcc.features(refs, lengths, params, read, what)
+        return load_linear(folder / LINEAR).score(values)
+    detector = new_detector(preset, files, system, params)
+    detector.restore(folder)
+    detector.to(run.device).eval()
+    return score(detector, refs, samples, preset.score, run, read, what)

@@ -1,0 +1,41 @@
+"""The result table as text. Percentages appear only here, where figures are printed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def percent(value: float) -> str:
+    """Write a fraction as a percentage with two decimals, without the sign."""
+    return f"{100 * value:.2f}"
+
+
+def cell(figures: Mapping[str, float]) -> str:
+    """Write an EER with its interval, in percent: `2.31 [1.52, 3.20]`."""
+    low, high = percent(figures["eer_low"]), percent(figures["eer_high"])
+    return f"{percent(figures['eer'])} [{low}, {high}]"
+
+
+def rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the result table of summary.json."""
+    header = ["system", *summary["sets"], "frame EER", "trained / all parameters"]
+    body = []
+    for system, entry in summary["systems"].items():
+        heldout = entry["frames"].get("heldout")
+        counts = f"{entry['trainable_parameters']:,} / {entry['total_parameters']:,}"
+        cells = [cell(entry["sets"][name]) for name in summary["sets"]]
+        body.append([system, *cells, percent(heldout["frame_eer"]) if heldout else "", counts])
+    return header, body
+
+
+def markdown(summary: Mapping[str, Any]) -> str:
+    """Return the result table in Markdown, columns aligned to be read as plain text as well."""
+    header, body = rows(summary)
+    widths = [max(len(row[i]) for row in [header, *body]) for i in range(len(header))]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(header, widths, strict=True)) + " |"]
+    rule = ["-" * (widths[0]), *("-" * (w - 1) + ":" for w in widths[1:])]
+    lines.append("| " + " | ".join(rule) + " |")
+    for row in body:
+        first = row[0].ljust(widths[0])
+        rest = [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+        lines.append("| " + " | ".join([first, *rest]) + " |")
+    return "\n".join(lines) + "\n"

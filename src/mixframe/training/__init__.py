@@ -1,0 +1,1 @@
+"""One training loop and the data it is fed; pretrain, posttrain and finetune are its users."""

@@ -1,0 +1,132 @@
+"""Mix-frames post-training: the encoder learns which of its frames were spliced in."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mixframe import metrics
+from mixframe.models.backbone import Backbone, encode, frame_mask
+from mixframe.models.heads import FrameClassifier
+from mixframe.params import Posttrain
+from mixframe.splicing import Reader, Recipe, load
+from mixframe.training.data import Batch, draws, length_batches, pad
+from mixframe.training.loop import Runner, Validation
+
+
+class FrameModel(nn.Module):
+    """An encoder without frozen parts but its convolutions, under the frame classifier."""
+
+    def __init__(self, backbone: Backbone, hidden: int, seed: int) -> None:
+        """`hidden` is the classifier's hidden width; its weights are drawn from `seed`."""
+        super().__init__()
+        torch.manual_seed(seed)
+        self.backbone = backbone
+        self.encoder = backbone.model
+        self.encoder.feature_extractor._freeze_parameters()
+        self.classifier = FrameClassifier(backbone.dim, hidden)
+
+    def forward(self, waves: Tensor, lengths: Tensor) -> Tensor:
+        """Map (B, N) waveforms and (B,) lengths in samples to (B, T) logits; above 0 = injected."""
+        return self.classifier(encode(self.backbone, waves, lengths, all_layers=False)[0])
+
+
+class FrameTask:
+    """The task of stage posttrain; see `mixframe.training.loop.Task`."""
+
+    def __init__(
+        self,
+        model: FrameModel,
+        params: Posttrain,
+        read: Reader,
+        train: Sequence[Recipe],
+        heldout: Sequence[Recipe],
+        seed: int,
+    ) -> None:
+        """`train` and `heldout` are rendered when they are needed."""
+        self.model = model
+        self._params, self._read = params, read
+        self._train, self._heldout = train, heldout
+        n_draws = params.train.steps * params.train.batch
+        self._order = draws(len(train), n_draws, seed)
+
+    def batch(self, step: int) -> Batch:
+        """Return the utterances of a step with frame labels, or with labels of the utterances."""
+        size = self._params.train.batch
+        picks = self._order[step * size : (step + 1) * size]
+        recipes = [self._train[i] for i in picks]
+        batch, _ = frame_batch(recipes, self.model.backbone, self._read)
+        if self._params.objective == "frames":
+            return batch
+        spoof = torch.tensor([float(r.label == "spoof") for r in recipes])
+        return Batch(batch.waves, batch.lengths, spoof, batch.mask)
+
+    def weight(self, batch: Batch) -> float:
+        """Return the number of valid frames, or of utterances."""
+        if self._params.objective == "utterance":
+            return float(len(batch.lengths))
+        assert batch.mask is not None
+        return float(batch.mask.sum())
+
+    def loss(self, part: Batch) -> Tensor:
+        """Return the summed binary cross-entropy over valid frames, or over utterances."""
+        logits = self.model(part.waves, part.lengths).float()
+        assert part.mask is not None
+        mask = part.mask[:, : logits.shape[1]]
+        positive = logits.new_tensor(self._params.positive_weight)
+        if self._params.objective == "utterance":
+            mean = (logits * mask).sum(1) / mask.sum(1)
+            wanted = part.targets
+        else:
+            mean, wanted = logits[mask], part.targets[:, : logits.shape[1]][mask]
+        return nn.functional.binary_cross_entropy_with_logits(
+            mean, wanted, pos_weight=positive, reduction="sum"
+        )
+
+    def validate(self, run: Runner) -> Validation:
+        """Return the frame-level EER on held-out splices."""
+        scores, labels = frame_scores(self.model, self._heldout, self._read, run)
+        injected = np.concatenate(labels) == 1
+        values = -np.concatenate(scores).astype(np.float64)
+        eer = metrics.eer(values[~injected], values[injected])
+        return Validation((eer,), {"frame_eer": eer})
+
+
+def frame_batch(
+    recipes: Sequence[Recipe], backbone: Backbone, read: Reader
+) -> tuple[Batch, list[np.ndarray]]:
+    """Render recipes into a batch with frame labels.
+
+    Returns:
+        the batch (targets (B, T) float32, mask (B, T)) and the (T_i,) int8 labels of each.
+    """
+    waves, labels = zip(*(load(r, backbone.grid, read) for r in recipes), strict=True)
+    padded, lengths = pad(waves, backbone)
+    targets = nn.utils.rnn.pad_sequence(
+        [torch.from_numpy(label.astype(np.float32)) for label in labels], batch_first=True
+    )
+    mask = frame_mask(backbone.grid, lengths, targets.shape[1])
+    return Batch(padded, lengths, targets, mask), list(labels)
+
+
+def frame_scores(
+    model: FrameModel, recipes: Sequence[Recipe], read: Reader, run: Runner
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Score every frame of some utterances.
+
+    Returns:
+        for each recipe its (T,) float32 logits (above 0 = injected) and its (T,) int8 labels.
+    """
+    backbone = model.backbone
+    scores: dict[int, np.ndarray] = {}
+    truth: dict[int, np.ndarray] = {}
+    groups = length_batches([r.n_samples for r in recipes], 8, not backbone.masks_padding)
+    for some in (groups[i : i + 16] for i in range(0, len(groups), 16)):
+        loaded = [frame_batch([recipes[i] for i in rows], backbone, read) for rows in some]
+        logits = run.infer(lambda b: model(b.waves, b.lengths).float(), [b for b, _ in loaded])
+        for rows, (_, labels), values in zip(some, loaded, logits, strict=True):
+            for row, label, value in zip(rows, labels, values, strict=True):
+                scores[row], truth[row] = value[: len(label)].numpy(), label
+    order = range(len(recipes))
+    return [scores[i] for i in order], [truth[i] for i in order]

@@ -1,0 +1,302 @@
+"""The training loop: steps, validations, checkpoints; pretrain, posttrain and finetune use it.
+
+A run gives the same bytes with any number of threads, and after any number of kills. On a CPU each
+slice of a batch is computed by one thread, single-threaded inside, and the gradients are added in
+the order of the slices.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mixframe.errors import MixframeError, listing
+from mixframe.files import atomic_path
+from mixframe.params import Compute, Train
+from mixframe.progress import log, progress
+from mixframe.training.data import Batch, prefetch
+
+
+class Task(Protocol):
+    """What is trained.
+
+    Attributes:
+        model: the module whose trainable parameters are optimised.
+    """
+
+    model: nn.Module
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step; it depends on the step only."""
+
+    def weight(self, batch: Batch) -> float:
+        """Return what the summed loss of a whole batch is divided by."""
+
+    def loss(self, part: Batch) -> Tensor:
+        """Return the summed (not averaged) loss of a slice."""
+
+    def validate(self, run: "Runner") -> "Validation":
+        """Judge the model as it is."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One validation.
+
+    Attributes:
+        rank: lower is better; later items settle ties of earlier ones.
+        figures: what the training curve shows.
+    """
+
+    rank: tuple[float, ...]
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run leaves.
+
+    Attributes:
+        rows: one dict a validation: step, mean training loss since the last, lr, and its figures.
+        steps: the steps whose weights were averaged, best first.
+    """
+
+    rows: list[dict[str, float]]
+    steps: list[int]
+
+
+class Runner:
+    """Computes on a device with a number of threads that never changes a result."""
+
+    def __init__(self, compute: Compute, precision: str = "fp32", sequential: bool = False) -> None:
+        """`sequential` computes slices one after another: layers that draw random numbers need it.
+
+        Raises:
+            MixframeError: compute.device is cuda and there is no GPU.
+        """
+        cuda = torch.cuda.is_available()
+        if compute.device == "cuda" and not cuda:
+            raise MixframeError("compute.device = 'cuda': torch sees no GPU; choose auto or cpu")
+        use_cuda = cuda and compute.device != "cpu"
+        self.device = torch.device("cuda" if use_cuda else "cpu")
+        self.precision = precision
+        wide = compute.resolved()
+        self.threads = 1 if use_cuda or sequential else wide.threads
+        self.workers = wide.workers
+        # Parallelism inside an operator would make sums depend on the number of threads.
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(not use_cuda)
+        torch.backends.cudnn.benchmark = False
+
+    def map(self, function: Callable[[Batch], Any], parts: Sequence[Batch]) -> list[Any]:
+        """Apply `function` to every part on the device and return the results in order."""
+
+        def one(part: Batch) -> Any:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                return function(part.to(self.device))
+
+        if self.threads == 1:
+            return [one(part) for part in parts]
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(one, parts))
+
+    def infer(self, function: Callable[[Batch], Tensor], batches: Sequence[Batch]) -> list[Tensor]:
+        """Apply a function without gradients; the results come back to the CPU."""
+
+        def one(part: Batch) -> Tensor:
+            # Gradient mode is a property of the thread.
+            with torch.inference_mode():
+                return function(part).cpu()
+
+        return self.map(one, batches)
+
+
+def train(
+    task: Task, params: Train, average: int, runner: Runner, state: Path, seed: int, what: str
+) -> Outcome:
+    """Train `task.model` in place; at the end it holds the selected weights.
+
+    Args:
+        average: the weights are the mean over this many best validations; 0 takes the last ones.
+        state: file of the checkpoint from which a killed run goes on.
+        seed: of dropout.
+        what: title of the progress bar.
+
+    Raises:
+        MixframeError: a trainable parameter gets no gradient, or the loss is not finite.
+    """
+    model = task.model.to(runner.device)
+    names = [n for n, p in model.named_parameters() if p.requires_grad]
+    weights = [p for p in model.parameters() if p.requires_grad]
+    if not weights:
+        raise MixframeError(f"{what}: nothing to train: no parameter is trainable")
+    optimiser = torch.optim.AdamW(weights, lr=params.lr, weight_decay=params.weight_decay)
+    check_gradients(task, params, runner, names, weights)
+    first, rows, losses, best = _resume(state, model, optimiser)
+    if first:
+        log(f"{what}: going on from step {first} of {params.steps}")
+    batches = prefetch(task.batch, range(first, params.steps), runner.workers)
+    for step, batch in enumerate(
+        progress(batches, params.steps, what, "steps", initial=first), start=first
+    ):
+        model.train()
+        torch.manual_seed(seed + step)
+        rate = learning_rate(params, step)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss, gradients = _gradients(task, batch, params.slices, runner, weights)
+        if not torch.isfinite(loss):
+            raise MixframeError(f"{what}: the loss is {float(loss)} at step {step}; lower train.lr")
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient
+        if params.clip_norm:
+            nn.utils.clip_grad_norm_(weights, params.clip_norm)
+        optimiser.step()
+        losses.append(float(loss))
+        done = step + 1
+        if done % params.evaluate_every == 0 or done == params.steps:
+            model.eval()
+            judged = task.validate(runner)
+            mean = sum(losses) / len(losses)
+            rows.append({"step": done, "loss": mean, "lr": rate, **judged.figures})
+            losses = []
+            if average:
+                best = _keep_best(best, (*judged.rank, done), model, average)
+        if done % params.checkpoint_every == 0 and done < params.steps:
+            _save(state, done, model, optimiser, rows, losses, best)
+    if average:
+        _load_mean(model, [kept for _, kept in best])
+    model.eval()
+    return Outcome(rows, [int(rank[-1]) for rank, _ in best] if average else [params.steps])
+
+
+def learning_rate(params: Train, step: int) -> float:
+    """Return the rate of a step counted from 0: linear rise, then cosine to 0 or constant."""
+    if step < params.warmup:
+        return params.lr * (step + 1) / params.warmup
+    if params.schedule == "constant":
+        return params.lr
+    share = (step - params.warmup) / max(1, params.steps - params.warmup)
+    return (
+        params.lr
+        * 0.5
+        * (1 + float(torch.cos(torch.tensor(share * torch.pi, dtype=torch.float64))))
+    )
+
+
+def check_gradients(
+    task: Task, params: Train, runner: Runner, names: Sequence[str], weights: Sequence[Tensor]
+) -> None:
+    """Check on the first batch that every trainable parameter is reached by the loss.
+
+    Some models read the weights of a projection past its module, so that an adapter on it would
+    stay as it was, silently.
+
+    Raises:
+        MixframeError: the parameters without a gradient, by name.
+    """
+    task.model.train()
+    # LoRA starts with B = 0, which leaves A without a gradient until B has moved: try with B moved.
+    moved = [w for n, w in zip(names, weights, strict=True) if "lora_B" in n]
+    kept = [w.detach().clone() for w in moved]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in moved:
+            weight.add_(torch.randn(weight.shape, generator=generator).to(weight) * 1e-2)
+    _, gradients = _gradients(task, task.batch(0), params.slices, runner, weights)
+    with torch.no_grad():
+        for weight, value in zip(moved, kept, strict=True):
+            weight.copy_(value)
+    dead = [n for n, g in zip(names, gradients, strict=True) if not bool((g != 0).any())]
+    if dead:
+        raise MixframeError(
+            f"{len(dead)} of {len(names)} trainable parameters get no gradient:\n{listing(dead)}"
+        )
+
+
+def _gradients(
+    task: Task, batch: Batch, n_slices: int, runner: Runner, weights: Sequence[Tensor]
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the mean loss of a batch and its gradients, summed over slices in their order."""
+    total = task.weight(batch)
+
+    def one(part: Batch) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        loss = task.loss(part) / total
+        return loss.detach(), torch.autograd.grad(loss, weights, allow_unused=True)
+
+    results = runner.map(one, batch.slices(n_slices))
+    loss = torch.stack([r[0] for r in results]).sum()
+    gradients = []
+    for i, weight in enumerate(weights):
+        parts = [g for _, gs in results if (g := gs[i]) is not None]
+        gradients.append(sum(parts[1:], parts[0]) if parts else torch.zeros_like(weight))
+    return loss, gradients
+
+
+Kept = tuple[tuple[float, ...], dict[str, Tensor]]
+"""Rank and step of a validation, and the weights it judged."""
+
+
+def _trained(model: nn.Module) -> dict[str, Tensor]:
+    """Return copies of everything training changes: trainable parameters and buffers.
+
+    Copies, because a state dict aliases the weights and would follow them in later steps.
+    """
+    parts = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    parts |= dict(model.named_buffers())
+    return {n: t.detach().to("cpu", copy=True) for n, t in parts.items()}
+
+
+def _keep_best(best: list[Kept], rank: tuple[float, ...], model: nn.Module, n: int) -> list[Kept]:
+    """Return the n best validations, the earlier one first where they tie."""
+    if len(best) == n and rank >= best[-1][0]:
+        return best
+    return sorted([*best, (rank, _trained(model))], key=lambda kept: kept[0])[:n]
+
+
+def _load_mean(model: nn.Module, states: Sequence[dict[str, Tensor]]) -> None:
+    """Load the element-wise mean of several states into the model."""
+    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    with torch.no_grad():
+        for name in states[0]:
+            stack = torch.stack([s[name].double() for s in states])
+            own[name].copy_(stack.mean(0).to(own[name].dtype))
+
+
+def _save(
+    state: Path,
+    step: int,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    rows: list[dict[str, float]],
+    losses: list[float],
+    best: list[Kept],
+) -> None:
+    with atomic_path(state) as temporary:
+        torch.save(
+            {
+                "step": step,
+                "model": _trained(model),
+                "optimiser": optimiser.state_dict(),
+                "rows": rows,
+                "losses": losses,
+                "best": best,
+            },
+            temporary,
+        )
+
+
+def _resume(
+    state: Path, model: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[int, list[dict[str, float]], list[float], list[Kept]]:
+    if not state.is_file():
+        return 0, [], [], []
+    saved = torch.load(state, map_location="cpu", weights_only=True)
+    _load_mean(model, [saved["model"]])
+    optimiser.load_state_dict(saved["optimiser"])
+    best = [(tuple(rank), weights) for rank, weights in saved["best"]]
+    return saved["step"], saved["rows"], saved["losses"], best

@@ -1,0 +1,87 @@
+"""Fine-tuning: bona fide against spoof, an utterance at a time."""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from mixframe import manifest, metrics
+from mixframe.audio import SAMPLE_RATE
+from mixframe.models.detector import BONAFIDE, SPOOF, Detector
+from mixframe.params import Neural, Score
+from mixframe.scoring import score
+from mixframe.splicing import Reader
+from mixframe.training.data import Batch, crop, draws, pad
+from mixframe.training.loop import Runner, Validation
+
+
+def class_weights(labels: np.ndarray) -> list[float]:
+    """Return weights [spoof, bonafide] inverse to the counts, with mean 1 over the utterances.
+
+    Args:
+        labels: (n,) of SPOOF and BONAFIDE.
+    """
+    counts = np.bincount(labels, minlength=2)
+    return [float(w) for w in len(labels) / (2 * counts)]
+
+
+class UtteranceTask:
+    """The task of stage finetune; see `mixframe.training.loop.Task`."""
+
+    def __init__(
+        self,
+        model: Detector,
+        params: Neural,
+        scoring: Score,
+        read: Reader,
+        train: pd.DataFrame,
+        dev: pd.DataFrame,
+        seed: int,
+    ) -> None:
+        """`train` and `dev` are manifest rows; the dev EER selects."""
+        self.model = model
+        self._params, self._scoring, self._read, self._seed = params, scoring, read, seed
+        self._refs, self._samples = manifest.refs(train), train["samples"].tolist()
+        self._labels = np.where(train["label"] == "bonafide", BONAFIDE, SPOOF)
+        self._dev = dev
+        given = params.class_weights
+        weights = class_weights(self._labels) if given == "auto" else given
+        self._weights = torch.tensor(weights)
+        n_draws = params.train.steps * params.train.batch
+        self._order = draws(len(train), n_draws, seed)
+
+    def batch(self, step: int) -> Batch:
+        """Return random crops of the utterances of a step with their classes."""
+        size = self._params.train.batch
+        longest = int(self._params.crop_seconds * SAMPLE_RATE)
+        waves, picks = [], []
+        for draw in range(step * size, (step + 1) * size):
+            item = int(self._order[draw])
+            start, length = crop(self._samples[item], longest, self._seed, draw)
+            waves.append(self._read(self._refs[item], start, length))
+            picks.append(item)
+        padded, lengths = pad(waves, self.model.backbone)
+        return Batch(padded, lengths, torch.from_numpy(self._labels[picks]))
+
+    def weight(self, batch: Batch) -> float:
+        """Return the summed class weights."""
+        return float(self._weights[batch.targets].sum())
+
+    def loss(self, part: Batch) -> Tensor:
+        """Return the summed weighted cross-entropy."""
+        logits = self.model(part.waves, part.lengths).float()
+        weights = self._weights.to(logits.device)
+        return nn.functional.cross_entropy(logits, part.targets, weights, reduction="sum")
+
+    def dev_scores(self, run: Runner) -> np.ndarray:
+        """Return the (n,) float64 scores of the dev utterances."""
+        refs, samples = manifest.refs(self._dev), self._dev["samples"].tolist()
+        return score(self.model, refs, samples, self._scoring, run, self._read)
+
+    def validate(self, run: Runner) -> Validation:
+        """Rank by the dev EER; Cllr settles ties, which small dev sets have."""
+        scores = self.dev_scores(run)
+        bonafide = (self._dev["label"] == "bonafide").to_numpy()
+        eer = metrics.eer(scores[bonafide], scores[~bonafide])
+        cllr = metrics.cllr(scores[bonafide], scores[~bonafide])
+        return Validation((eer, cllr), {"dev_eer": eer, "dev_cllr": cllr})

@@ -1,0 +1,547 @@
+import gzip
+import hashlib
+import io
+import shutil
+import socket
+import tarfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixframe import fetch
+from mixframe.errors import MixframeError
+
+CONTENT = hashlib.shake_256(b"corpus").digest(700_000)
+SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+
+
+@dataclass
+class Site:
+    """What the server has, how it misbehaves, and what it was asked."""
+
+    content: bytes = CONTENT
+    headers: dict[str, str] = field(default_factory=lambda: {"ETag": '"one"'})
+    knows_range: bool = True
+    knows_if_range: bool = True
+    cuts: list[int] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    delay: float = 0.0
+    asked: list[str | None] = field(default_factory=list)
+    conditions: list[str | None] = field(default_factory=list)
+    url: str = ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    site: Site
+
+    def do_GET(self) -> None:
+        site = self.site
+        wanted = self.headers["Range"]
+        site.asked.append(wanted)
+        site.conditions.append(self.headers["If-Range"])
+        time.sleep(site.delay)
+        if site.statuses:
+            self.send_error(site.statuses.pop(0))
+            return
+        start = 0
+        validators = {site.headers.get("ETag"), site.headers.get("Last-Modified")}
+        same = not site.knows_if_range or self.headers["If-Range"] in (None, *validators)
+        if wanted and site.knows_range and same:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(site.content):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(site.content)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206)
+            last = len(site.content) - 1
+            self.send_header("Content-Range", f"bytes {start}-{last}/{len(site.content)}")
+        else:
+            self.send_response(200)
+        for name, value in site.headers.items():
+            self.send_header(name, value)
+        body = site.content[start:]
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        # Leaving a body early closes the connection, which is what a cut looks like.
+        self.wfile.write(body[: site.cuts.pop(0)] if site.cuts else body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class QuietServer(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients that hang up are part of the tests."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ThreadingHTTPServer]:
+    with QuietServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def site(server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setenv("NO_PROXY", "*")
+    fresh = Site(url=f"http://127.0.0.1:{server.server_address[1]}/a.tar")
+    monkeypatch.setattr(Handler, "site", fresh, raising=False)
+    return fresh
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+
+
+def test_download_leaves_only_the_file(site: Site, tmp_path: Path) -> None:
+    fetch.download(site.url, tmp_path / "new" / "a.tar", SHA256, len(CONTENT))
+    assert (tmp_path / "new" / "a.tar").read_bytes() == CONTENT
+    assert names(tmp_path) == ["new", "new/a.tar"]
+    assert site.asked == [None]
+
+
+def test_a_cut_connection_goes_on_at_the_byte_where_it_was_cut(site: Site, tmp_path: Path) -> None:
+    site.cuts = [300_000, 0, 100_000]
+    fetch.download(site.url, tmp_path / "a.tar", pause=0)
+    assert (tmp_path / "a.tar").read_bytes() == CONTENT
+    assert site.asked == [None, "bytes=300000-", "bytes=300000-", "bytes=400000-"]
+    assert site.conditions == [None, '"one"', '"one"', '"one"']
+
+
+def test_a_later_run_goes_on_where_the_first_gave_up(site: Site, tmp_path: Path) -> None:
+    site.cuts = [300_000]
+    with pytest.raises(MixframeError, match=r"cut.*1 attempts") as caught:
+        fetch.download(site.url, tmp_path / "a.tar", attempts=1)
+    assert site.url in str(caught.value)
+    assert str(tmp_path / "a.tar") in str(caught.value)
+    assert not (tmp_path / "a.tar").exists()
+    fetch.download(site.url, tmp_path / "a.tar")
+    assert site.asked == [None, "bytes=300000-"]
+    assert (tmp_path / "a.tar").read_bytes() == CONTENT
+    assert names(tmp_path) == ["a.tar"]
+
+
+def test_attempts_count_only_while_nothing_arrives(site: Site, tmp_path: Path) -> None:
+    site.cuts = [100_000] * 6
+    fetch.download(site.url, tmp_path / "a.tar", attempts=2, pause=0)
+    assert (tmp_path / "a.tar").read_bytes() == CONTENT
+    site.cuts = [0] * 9
+    site.asked.clear()
+    with pytest.raises(MixframeError, match="3 attempts"):
+        fetch.download(site.url, tmp_path / "b.tar", attempts=3, pause=0)
+    assert len(site.asked) == 3
+
+
+def test_a_server_without_ranges_is_read_from_the_start(site: Site, tmp_path: Path) -> None:
+    site.knows_range = False
+    site.cuts = [300_000]
+    fetch.download(site.url, tmp_path / "a.tar", SHA256, pause=0)
+    assert (tmp_path / "a.tar").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("knows_if_range", [True, False])
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_a_file_that_changed_is_not_glued(
+    site: Site, tmp_path: Path, knows_if_range: bool, header: str
+) -> None:
+    site.knows_if_range = knows_if_range
+    site.headers = {header: "Mon, 01 Jan 2024 00:00:00 GMT"}
+    site.cuts = [300_000]
+    with pytest.raises(MixframeError):
+        fetch.download(site.url, tmp_path / "a.tar", attempts=1)
+    site.headers = {header: "Tue, 02 Jan 2024 00:00:00 GMT"}
+    site.content = CONTENT[::-1]
+    fetch.download(site.url, tmp_path / "a.tar", pause=0)
+    assert (tmp_path / "a.tar").read_bytes() == CONTENT[::-1]
+    assert names(tmp_path) == ["a.tar"]
+
+
+def test_a_file_that_shrank_is_fetched_anew(site: Site, tmp_path: Path) -> None:
+    site.cuts = [300_000]
+    with pytest.raises(MixframeError):
+        fetch.download(site.url, tmp_path / "a.tar", attempts=1)
+    site.content = CONTENT[:1000]
+    fetch.download(site.url, tmp_path / "a.tar", pause=0)
+    assert (tmp_path / "a.tar").read_bytes() == CONTENT[:1000]
+
+
+@pytest.mark.parametrize("headers", [{}, {"ETag": 'W/"weak"'}])
+@pytest.mark.parametrize(("checksum", "asked"), [(None, None), (SHA256, "bytes=300000-")])
+def test_without_a_validator_only_a_checksum_allows_to_go_on(
+    site: Site, tmp_path: Path, headers: dict[str, str], checksum: str | None, asked: str | None
+) -> None:
+    site.headers = headers
+    site.cuts = [300_000]
+    fetch.download(site.url, tmp_path / "a.tar", checksum, pause=0)
+    assert site.asked == [None, asked]
+    assert (tmp_path / "a.tar").read_bytes() == CONTENT
+
+
+def test_a_whole_part_is_not_asked_for_again(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "a.tar.part").write_bytes(CONTENT)
+    fetch.download(site.url, tmp_path / "a.tar", SHA256, len(CONTENT))
+    assert site.asked == []
+    (tmp_path / "b.tar.part").write_bytes(CONTENT)
+    fetch.download(site.url, tmp_path / "b.tar", SHA256)
+    assert site.asked == ["bytes=700000-"]
+    assert (tmp_path / "b.tar").read_bytes() == CONTENT
+
+
+def test_bytes_are_kept_as_stored_whatever_the_encoding_header_says(
+    site: Site, tmp_path: Path
+) -> None:
+    site.content = gzip.compress(b"text" * 1000)
+    site.headers = {"Content-Encoding": "gzip"}
+    fetch.download(site.url, tmp_path / "a.tar.gz")
+    assert (tmp_path / "a.tar.gz").read_bytes() == site.content
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 400_000), st.lists(st.integers(0, 200_000), max_size=4))
+def test_any_pattern_of_cuts_gives_the_same_bytes(
+    server: ThreadingHTTPServer, size: int, cuts: list[int]
+) -> None:
+    url = f"http://127.0.0.1:{server.server_address[1]}/a.tar"
+    Handler.site = Site(content=CONTENT[:size], cuts=cuts)
+    with TemporaryDirectory() as folder:
+        fetch.download(url, Path(folder, "a.tar"), pause=0, attempts=6)
+        assert Path(folder, "a.tar").read_bytes() == CONTENT[:size]
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_a_wrong_checksum_leaves_nothing(site: Site, tmp_path: Path, algorithm: str) -> None:
+    found = hashlib.new(algorithm, CONTENT).hexdigest()
+    expected = "0" * len(found)
+    with pytest.raises(MixframeError, match=f"{found}, expected {expected}"):
+        fetch.download(site.url, tmp_path / "a.tar", f"{algorithm}:{expected}")
+    assert names(tmp_path) == []
+    fetch.download(site.url, tmp_path / "a.tar", f"{algorithm}:{found.upper()}")
+    assert names(tmp_path) == ["a.tar"]
+
+
+def test_a_wrong_size_is_refused_before_the_data_comes(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(MixframeError, match="700,000 bytes, expected 700,001"):
+        fetch.download(site.url, tmp_path / "a.tar", n_bytes=700_001)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("checksum", ["sha1:" + "0" * 40, "0" * 64, "md5:0"])
+def test_an_unknown_checksum_is_refused_before_the_data_comes(
+    site: Site, tmp_path: Path, checksum: str
+) -> None:
+    with pytest.raises(MixframeError, match="neither sha256"):
+        fetch.download(site.url, tmp_path / "a.tar", checksum)
+    assert site.asked == []
+
+
+def test_a_file_that_is_there_is_verified_and_kept(site: Site, tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(CONTENT)
+    fetch.download(site.url, path, SHA256, len(CONTENT))
+    path.write_bytes(b"mine")
+    with pytest.raises(MixframeError, match=r"a\.tar: sha256 .*expected"):
+        fetch.download(site.url, path, SHA256)
+    assert path.read_bytes() == b"mine"
+    assert site.asked == []
+
+
+def test_not_found_is_asked_once_and_says_what_to_do(site: Site, tmp_path: Path) -> None:
+    site.statuses = [404] * 3
+    with pytest.raises(MixframeError, match="HTTP 404") as caught:
+        fetch.download(site.url, tmp_path / "a.tar", what="the keys")
+    for part in (site.url, "the keys", str(tmp_path / "a.tar")):
+        assert part in str(caught.value)
+    assert len(site.asked) == 1
+    assert names(tmp_path) == []
+
+
+def test_a_busy_server_is_asked_again(site: Site, tmp_path: Path) -> None:
+    site.statuses = [503, 429]
+    fetch.download(site.url, tmp_path / "a.tar", pause=0)
+    assert (tmp_path / "a.tar").read_bytes() == CONTENT
+    site.statuses = [503] * 9
+    with pytest.raises(MixframeError, match=r"HTTP 503.*2 attempts"):
+        fetch.download(site.url, tmp_path / "b.tar", pause=0, attempts=2)
+
+
+def test_a_silent_server_times_out(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUTS", (1.0, 0.1))
+    site.delay = 0.4
+    with pytest.raises(MixframeError, match="timed out"):
+        fetch.download(site.url, tmp_path / "a.tar", attempts=1)
+
+
+def test_no_connection_fails_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("no second attempt is expected"))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/a.tar"
+        with pytest.raises(MixframeError, match=r"no connection \(.*refused") as caught:
+            fetch.download(url, tmp_path / "a.tar")
+    assert url in str(caught.value)
+    with pytest.raises(MixframeError, match="not a request"):
+        fetch.download("ftp://127.0.0.1/a.tar", tmp_path / "a.tar")
+
+
+def test_too_little_disk_space_is_found_before_the_data_comes(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(CONTENT) - 1))
+    with pytest.raises(MixframeError, match=r"the keys needs 1 MiB"):
+        fetch.download(site.url, tmp_path / "a.tar", what="the keys")
+    assert names(tmp_path) == []
+
+
+KINDS = ("tar", "tar.gz", "tar.bz2", "tar.xz", "zip")
+Tree = dict[str, bytes]
+
+
+def pack(path: Path, tree: Tree, *more: tuple[str, bytes]) -> Path:
+    members = [*tree.items(), *more]
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in members:
+                archive.writestr(name, data)
+        return path
+    _, _, compression = path.name.partition(".tar")
+    with tarfile.open(path, f"w:{compression.removeprefix('.')}") as tar:  # type: ignore[call-overload]
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def pack_special(path: Path, kind: bytes, name: str = "special", target: str = "a") -> Path:
+    """A tar with the file `a` and a member of another kind."""
+    with tarfile.open(path, "w") as tar:
+        info = tarfile.TarInfo("a")
+        info.size = 1
+        tar.addfile(info, io.BytesIO(b"x"))
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname = kind, target
+        tar.addfile(info)
+    return path
+
+
+def tree_of(folder: Path) -> Tree:
+    files = (p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
+
+
+def refused(archive: Path, match: str, **limits: float) -> str:
+    """Check that `archive` is refused by its name and that nothing else is left or changed."""
+    before = names(archive.parent)
+    with pytest.raises(MixframeError, match=match) as caught:
+        fetch.extract(archive, archive.parent / "out", **limits)  # type: ignore[arg-type]
+    assert str(archive) in str(caught.value)
+    assert names(archive.parent) == before
+    return str(caught.value)
+
+
+part = st.text(st.sampled_from("abcé -_.0"), min_size=1, max_size=6).filter(
+    lambda s: s.strip(".") != ""
+)
+trees = st.dictionaries(
+    st.lists(part, min_size=1, max_size=3).map(tuple), st.binary(max_size=300), max_size=6
+).map(
+    lambda t: {
+        "/".join(k): v for k, v in t.items() if not any(k[:n] in t for n in range(1, len(k)))
+    }
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=15, deadline=None)
+@given(tree=trees)
+def test_what_was_packed_is_unpacked(kind: str, tree: Tree) -> None:
+    with TemporaryDirectory() as name:
+        archive = pack(Path(name, f"a.{kind}"), tree)
+        fetch.extract(archive, Path(name, "out"))
+        assert tree_of(Path(name, "out")) == tree
+        assert sorted(p.name for p in Path(name).iterdir()) == [f"a.{kind}", "out"]
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "zip"])
+def test_only_wanted_members_are_unpacked(tmp_path: Path, kind: str) -> None:
+    archive = pack(tmp_path / f"a.{kind}", {"d/a.g722": b"1", "d/L": CONTENT, "b.g722": b""})
+    fetch.extract(archive, tmp_path / "out", lambda name: name.endswith(".g722"))
+    assert tree_of(tmp_path / "out") == {"d/a.g722": b"1", "b.g722": b""}
+    fetch.extract(archive, tmp_path / "less", lambda name: name == "d/a.g722", max_bytes=1)
+    assert tree_of(tmp_path / "less") == {"d/a.g722": b"1"}
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("../outside", "leaves the folder"),
+        ("ok/../../outside", "leaves the folder"),
+        ("ok/..", "leaves the folder"),
+        ("..\\outside", "leaves the folder"),
+        ("/outside", "absolute"),
+        ("C:/outside", "absolute"),
+        ("\\outside", "absolute"),
+    ],
+)
+def test_names_outside_the_folder_are_refused(
+    tmp_path: Path, kind: str, name: str, match: str
+) -> None:
+    (tmp_path / "outside").write_text("mine")
+    archive = pack(tmp_path / f"a.{kind}", {"ok/a": b"x", name: b"theirs"})
+    assert repr(name) in refused(archive, match)
+    assert (tmp_path / "outside").read_text() == "mine"
+    before = names(tmp_path)
+    with pytest.raises(MixframeError, match=match):
+        fetch.extract(archive, tmp_path / "out", lambda n: n == "ok/a")
+    assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("type_", "match"),
+    [
+        (tarfile.SYMTYPE, "a link to 'a'"),
+        (tarfile.LNKTYPE, "a link to 'a'"),
+        (tarfile.FIFOTYPE, "special file"),
+        (tarfile.CHRTYPE, "special file"),
+        (tarfile.BLKTYPE, "special file"),
+        (tarfile.GNUTYPE_SPARSE, "sparse"),
+    ],
+)
+def test_links_and_devices_are_refused(tmp_path: Path, type_: bytes, match: str) -> None:
+    assert "'special'" in refused(pack_special(tmp_path / "a.tar", type_), match)
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("special")
+    info.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    refused(tmp_path / "a.zip", "'special': a link")
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "a.zip", {"secret": b"x"})
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\1\2") + 8] |= 1
+    archive.write_bytes(data)
+    refused(archive, "'secret': encrypted")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize("second", ["a", "./a", "a/b"])
+def test_two_members_in_one_place_are_refused(tmp_path: Path, kind: str, second: str) -> None:
+    archive = pack(tmp_path / f"a.{kind}", {"a": b"1"}, (second, b"2"))
+    assert repr(second) in refused(archive, "another member has the same name")
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "tar.xz", "zip"])
+def test_a_decompression_bomb_is_refused(tmp_path: Path, kind: str) -> None:
+    archive = pack(tmp_path / f"a.{kind}", {"ok": b"1", "zeros": bytes(20 * fetch.MIB)})
+    refused(archive, "200 times its own size")
+
+
+def test_a_bomb_in_the_padding_of_a_tar_is_refused(tmp_path: Path) -> None:
+    plain = pack(tmp_path / "a.tar", {"ok": b"1"}).read_bytes()
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(plain + bytes(20 * fetch.MIB)))
+    refused(tmp_path / "a.tar.gz", "bytes follow the last member")
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+def test_limits_on_bytes_and_free_space(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = pack(tmp_path / f"a.{kind}", {"a": CONTENT[:3000], "b": CONTENT})
+    refused(archive, "to 703,000 bytes or more, over the limit for this", max_bytes=4_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4_000))
+    with pytest.raises(MixframeError, match=r"free disk space|MiB free"):
+        fetch.extract(archive, tmp_path / "out")
+    assert names(tmp_path) == [archive.name]
+
+
+def test_a_zip_that_understates_a_size_is_refused(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "a.zip", {"liar": bytes(5000)})
+    data = archive.read_bytes()
+    assert data.count((5000).to_bytes(4, "little")) == 2
+    archive.write_bytes(data.replace((5000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
+    assert "'liar'" in refused(archive, "cut or damaged")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cut_archive_is_refused_wherever_it_was_cut(tmp_path: Path, kind: str) -> None:
+    archive = pack(tmp_path / f"a.{kind}", {"a": CONTENT[:700], "b/c": CONTENT[:512], "d": b""})
+    data = archive.read_bytes()
+    # A tar ends with its first block of zeros; three headers and three blocks come before it.
+    end = 6 * 512 + 512 if kind == "tar" else len(data)
+    for length in [*range(0, end, 97), end - 512, end - 8, end - 1]:
+        archive.write_bytes(data[:length])
+        refused(archive, "cut or damaged")
+    archive.write_bytes(data[:end])
+    fetch.extract(archive, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(position=st.floats(0, 1, exclude_max=True), value=st.integers(1, 255))
+def test_a_damaged_archive_is_unpacked_or_refused_but_nothing_else(
+    kind: str, position: float, value: int
+) -> None:
+    tree = {"a": CONTENT[:300], "b/c": b"text" * 50}
+    with TemporaryDirectory() as name:
+        archive = pack(Path(name, f"a.{kind}"), tree)
+        data = bytearray(archive.read_bytes())
+        data[int(position * len(data))] ^= value
+        archive.write_bytes(data)
+        try:
+            fetch.extract(archive, Path(name, "out"))
+        except MixframeError as error:
+            assert str(archive) in str(error)  # noqa: PT017
+            assert [p.name for p in Path(name).iterdir()] == [archive.name]
+
+
+def test_a_folder_that_is_there_is_kept_and_an_interrupted_attempt_is_not(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "a.tar", {"a": b"new"})
+    left = tmp_path / ".out.unpacking"
+    left.mkdir()
+    (left / "stale").write_text("old")
+    fetch.extract(archive, tmp_path / "out")
+    assert tree_of(tmp_path / "out") == {"a": b"new"}
+    assert not left.exists()
+    (tmp_path / "out" / "a").write_text("mine")
+    with pytest.raises(MixframeError, match="already there"):
+        fetch.extract(archive, tmp_path / "out")
+    assert tree_of(tmp_path / "out") == {"a": b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda p: None, "no such archive"),
+        (lambda p: p.mkdir(), "no such archive"),
+        (lambda p: p.write_text("<html>log in first</html>" * 99), "cut or damaged"),
+    ],
+)
+def test_what_is_no_archive_is_refused(
+    tmp_path: Path, make: Callable[[Path], object], match: str
+) -> None:
+    make(tmp_path / "a.tar.gz")
+    refused(tmp_path / "a.tar.gz", match)

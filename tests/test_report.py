@@ -1,0 +1,448 @@
+"""The report on made-up results: what is on the page, that it stands alone, and its bytes."""
+
+import base64
+import re
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+from PIL import Image
+
+from mixframe import manifest, scorefiles, splicing
+from mixframe.audio import encode_flac, tar_writer
+from mixframe.errors import MixframeError
+from mixframe.files import read_json, write_json, write_text
+from mixframe.layout import Layout
+from mixframe.params import Grid, Preset, read_preset
+from mixframe.report import collect, figures, render
+from mixframe.report.pipeline import Edge, Pipeline, Stage, layout, read_pipeline
+from mixframe.stages import evaluate, report
+from mixframe.stages.context import Context
+
+REPO = Path(__file__).parents[1]
+TITLE = 'Made <up> & "small"'
+SETS = ["eval_seen", "eval_partial"]
+GRID = Grid(
+    system=["lfcc", "lora", "mfpt"],
+    classical=["lfcc"],
+    foundation=["lora"],
+    posttrained=["mfpt"],
+    set=SETS,
+)
+FRAMES = splicing.FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
+SEPARATION = {"lfcc": 0.5, "lora": 1.5, "mfpt": 3.0}
+ATTACKS = {
+    "train": ["world"],
+    "dev": ["world"],
+    "eval_seen": ["world", "tts"],
+    "eval_partial": ["vc"],
+}
+DAG = """
+stages:
+  make:
+    matrix: {preset: ["${preset}"]}
+    cmd: tool make --preset ${item.preset}
+    outs:
+      - results/${item.preset}/corpus/table.parquet
+  train:
+    matrix: {preset: ["${preset}"], system: "${grid.system}"}
+    cmd: tool train --system ${item.system}
+    deps:
+      - src/train.py
+      - results/${item.preset}/corpus/table.parquet
+    outs:
+      - results/${item.preset}/models/${item.system}/weights.bin: {cache: false}
+  judge:
+    foreach: [a, b]
+    do:
+      cmd: tool judge
+      deps: [results/demo/models/a/weights.bin, results/demo/corpus]
+      metrics:
+        - results/demo/judged/${item}.json: {cache: false}
+  alone:
+    cmd: [tool alone, tool done]
+    deps: [results/demo/other]
+"""
+
+
+def fill(grid: Grid = GRID) -> Context:
+    """Write made-up results of every earlier stage below the current folder."""
+    values = yaml.safe_load((REPO / "presets/demo.yaml").read_text(encoding="utf-8"))
+    values["title"] = TITLE
+    values["download"], values["protocol"]["corpora"] = {}, {}
+    values["evaluate"]["bootstrap"] = {"resamples": 20, "level": 0.95, "unit": "trial"}
+    values["report"] = {"examples": 2, "localiser": "mfpt"}
+    write_text(Path("presets/made.yaml"), yaml.safe_dump(values))
+    write_text(Path("dvc.yaml"), DAG)
+    preset = read_preset("made")
+    files = Layout("made")
+    context = Context("made", preset, files, preset.compute)
+    rng = np.random.default_rng(5)
+    table = _manifest(files, rng)
+    manifest.write(table, files.manifest)
+    write_text(files.shortcuts, "set,statistic,eer\ntrain,rms_db,0.4321\ndev,rms_db,0.5\n")
+    write_json(
+        files.foundation / "config.json",
+        {"conv_kernel": list(FRAMES.kernels), "conv_stride": list(FRAMES.strides)},
+    )
+    write_text(files.curve("pretrain"), "\n")
+    policy = preset.splice["heldout"]
+    plan = splicing.plan(table, policy, FRAMES, 1)
+    splicing.write_plan(plan, files.plan("heldout"))
+    for system in grid.posttrained:
+        _frames(files, table, plan, system, rng)
+        write_text(files.curve("posttrain", system), "step,loss,lr,frame_eer\n5,0.6,0.1,0.4\n")
+        evaluate.run_frames(context, system)
+    for system in grid.system:
+        figure = "inverse_regularisation,dev_eer\n0.1,0.3\n1.0,0.2\n"
+        if system != "lfcc":
+            figure = "step,loss,lr,dev_eer,dev_cllr\n5,0.6,0.1,0.4,0.9\n10,0.5,0.1,0.3,0.8\n"
+        write_text(files.curve("finetune", system), figure)
+        counts = {"trainable": 1234, "total": 56789}
+        write_json(files.finetuned(system) / "card.json", {"parameters": counts})
+        for name in grid.set:
+            some = table[table["set"] == name]
+            shift = SEPARATION[system] * (some["label"] == "bonafide")
+            scores = rng.normal(size=len(some)) + shift
+            scorefiles.write_scores(files.scores(system, name), some["utterance"].tolist(), scores)
+        evaluate.run(context, system, grid)
+    evaluate.run_summary(context, grid)
+    return context
+
+
+def _manifest(files: Layout, rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    with tar_writer(files.audio) as tar:
+        for name, attacks in ATTACKS.items():
+            for label, attack in [("bonafide", "-")] + [("spoof", a) for a in attacks]:
+                for index in range(12):
+                    utterance = f"{name}_{attack.replace('-', 'b')}{index}"
+                    n_samples = 8000 + 160 * index
+                    ref = tar.add(utterance, encode_flac(rng.normal(0, 0.1, n_samples)))
+                    spliced = name == "eval_partial" and label == "spoof"
+                    rows.append(
+                        {
+                            "utterance": utterance,
+                            "set": name,
+                            "label": label,
+                            "speaker": f"s{index % 3}",
+                            "attack": attack,
+                            "codec": "-",
+                            "subset": "-",
+                            "prompt": "-",
+                            "path": ref.path,
+                            "offset": ref.offset,
+                            "n_bytes": ref.n_bytes,
+                            "samples": n_samples,
+                            "regions": [1600, 4800] if spliced else [],
+                        }
+                    )
+    return pd.DataFrame(rows)
+
+
+def _frames(
+    files: Layout, table: pd.DataFrame, plan: pd.DataFrame, system: str, rng: np.random.Generator
+) -> None:
+    where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
+    partial = table[table["set"] == "eval_partial"]
+    parts = []
+    for name, utterances, found in (
+        ("heldout", plan["base"], splicing.recipes(plan, where)),
+        ("eval_partial", partial["utterance"], splicing.as_recorded(partial)),
+    ):
+        labels = [FRAMES.labels(r.regions, r.n_samples) for r in found]
+        scores = [(rng.normal(0, 1, len(v)) - 2.0 * v).astype(np.float32) for v in labels]
+        columns = {"set": name, "utterance": list(utterances), "labels": labels, "scores": scores}
+        parts.append(pd.DataFrame(columns))
+    path = files.frames(system)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.concat(parts).to_parquet(path, index=False)
+
+
+class Page(HTMLParser):
+    """The tags, ids, links and text of a page."""
+
+    VOID = ("meta", "br", "img", "input", "link", "hr")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    def values(self, key: str) -> list[str]:
+        return [value for _, name, value in self.attributes if name == key]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Context]:
+    """A folder with a report on made-up results, and its context."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        context = fill()
+        report.run(context, GRID)
+    return folder, context
+
+
+@pytest.fixture
+def there(made: tuple[Path, Context], monkeypatch: pytest.MonkeyPatch) -> Context:
+    """The context of the report; its folder is the current one."""
+    monkeypatch.chdir(made[0])
+    return made[1]
+
+
+def test_the_page_asks_the_network_for_nothing(there: Context) -> None:
+    text = there.files.report.read_text(encoding="utf-8")
+    page = Page(text)
+    for key in ("src", "href", "poster", "action", "data", "srcset", "xlink:href"):
+        for value in page.values(key):
+            assert value.startswith(("#", "data:")), f"{key}={value[:60]}"
+    assert not re.search(r"https?://", text)
+    assert not re.search(r"url\((?!#)", text)
+    assert "@import" not in text
+    assert any("default-src 'none'" in value for value in page.values("content"))
+
+
+def test_ids_are_unique_and_every_reference_has_one(there: Context) -> None:
+    text = there.files.report.read_text(encoding="utf-8")
+    page = Page(text)
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    wanted = {value[1:] for value in page.values("href")} | set(
+        re.findall(r"url\(#([^)]+)\)", text)
+    )
+    assert wanted <= set(ids)
+    assert set(page.values("aria-labelledby")) <= set(ids)
+
+
+def test_every_figure_of_the_result_table_is_on_the_page(there: Context) -> None:
+    text = Page(there.files.report.read_text(encoding="utf-8")).text
+    summary = read_json(there.files.summary)
+    for system, entry in summary["systems"].items():
+        for name in SETS:
+            found = entry["sets"][name]
+            low, high = (f"{100 * found[k]:.2f}" for k in ("eer_low", "eer_high"))
+            assert f"{100 * found['eer']:.2f} [{low}, {high}]" in text
+            cost = read_json(there.files.details(system))[name]
+            assert f"{cost['min_dcf']:.4f} [{cost['min_dcf_low']:.4f}, " in text
+    assert (
+        there.files.table.read_text(encoding="utf-8").split()
+        == text[text.index("| system") : text.index(" 3 Detection error")].split()
+    )
+    assert "1,234 56,789 2.17 %" in text
+    assert "43.21" in text
+
+
+def test_every_attack_rate_is_in_its_own_cell(there: Context) -> None:
+    page = Page(there.files.report.read_text(encoding="utf-8"))
+    titles = page.values("title")
+    for system in GRID.system:
+        details = read_json(there.files.details(system))
+        for name in SETS:
+            for attack, found in details[name]["by_attack"].items():
+                low, high = (f"{100 * found[k]:.2f}" for k in ("eer_low", "eer_high"))
+                assert f"{system}, {attack}: interval {low} to {high}" in titles
+    assert "world • 12 trials" in page.text
+    assert "tts 12 trials" in page.text
+
+
+def test_text_from_the_preset_is_escaped(there: Context) -> None:
+    text = there.files.report.read_text(encoding="utf-8")
+    assert "<up>" not in text
+    assert TITLE in Page(text).text
+
+
+def test_the_audio_is_the_rendered_splice(there: Context) -> None:
+    page = Page(there.files.report.read_text(encoding="utf-8"))
+    sounds = [v for tag, key, v in page.attributes if (tag, key) == ("audio", "src")]
+    frames = pd.read_csv(there.files.figure("localisation.csv"))
+    assert frames.groupby("set")["utterance"].nunique().to_dict() == {
+        "heldout": 2,
+        "eval_partial": 1,
+    }
+    assert len(sounds) == 3
+    table = manifest.read(there.files.manifest)
+    plan = splicing.read_plan(there.files.plan("heldout"))
+    where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
+    row = plan[(plan["base"] == frames["utterance"].iloc[0]) & (plan["injector"] != "")]
+    wave, labels = splicing.load(splicing.recipes(row, where)[0], FRAMES, collect.audio.read)
+    assert sounds[0].split(",")[1] == base64.b64encode(encode_flac(wave)).decode()
+    heard, rate = soundfile.read(BytesIO(base64.b64decode(sounds[0].split(",")[1])))
+    assert (rate, len(heard)) == (16_000, len(wave))
+    one = frames[frames["utterance"] == row["base"].iloc[0]]
+    assert one["injected"].tolist() == (labels == 1).tolist()
+
+
+def test_figures_decode_and_have_their_data(there: Context) -> None:
+    for name in ("det", "histograms", "attacks", "curves", "localisation", "dag"):
+        with Image.open(there.files.figure(f"{name}.png")) as image:
+            image.load()
+            assert min(image.size) > 100
+            assert "Software" not in image.info
+        assert there.files.figure(f"{name}.svg").read_text().rstrip().endswith("</svg>")
+        assert len(pd.read_csv(there.files.figure(f"{name}.csv"))) > 0
+    assert not list(there.files.root.glob(".*"))
+
+
+def test_histograms_count_every_trial(there: Context) -> None:
+    counts = pd.read_csv(there.files.figure("histograms.csv"))
+    totals = counts.groupby(["system", "set"])[["bonafide", "spoof"]].sum()
+    assert totals.loc[("mfpt", "eval_seen")].tolist() == [12, 24]
+    assert totals.loc[("lfcc", "eval_partial")].tolist() == [12, 12]
+
+
+def test_a_second_run_writes_the_same_bytes(there: Context) -> None:
+    paths = [there.files.report, *sorted(there.files.figure("x").parent.iterdir())]
+    before = {path: path.read_bytes() for path in paths}
+    report.run(there, GRID)
+    assert {path: path.read_bytes() for path in paths} == before
+
+
+def test_without_post_trained_systems_there_is_no_localisation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = Grid(
+        system=["lfcc"], classical=["lfcc"], foundation=[], posttrained=[], set=["eval_seen"]
+    )
+    context = fill(grid)
+    write_json(context.files.root / "timings.json", {"score@a": 59.96, "score@b": 3.0, "report": 2})
+    report.run(context, grid)
+    page = Page(context.files.report.read_text(encoding="utf-8"))
+    assert "localisation" not in page.values("id")
+    assert "10 Parameters, versions, assumptions" in page.text
+    assert "score 2 1 min 3 s 60.0 s" in page.text
+    # DVC expects every output of the stage, whatever the grid.
+    assert len(list(context.files.figure("x").parent.iterdir())) == 18
+
+
+def test_a_localiser_outside_the_grid_is_refused(there: Context) -> None:
+    values = there.preset.model_dump()
+    values["report"]["localiser"] = "utterance_ft"
+    preset = Preset.model_validate(values)
+    with pytest.raises(MixframeError, match=r"report.localiser = 'utterance_ft'.*one of mfpt"):
+        report.run(Context("made", preset, there.files, there.compute), GRID)
+
+
+@pytest.fixture
+def stages(tmp_path: Path) -> Pipeline:
+    write_text(tmp_path / "dvc.yaml", DAG)
+    return read_pipeline(tmp_path / "dvc.yaml")
+
+
+def test_edges_join_outputs_to_dependencies(stages: Pipeline) -> None:
+    assert stages.edges == [
+        Edge("make", "train", "results/${item.preset}/corpus/table.parquet", False),
+        Edge("make", "judge", "results/demo/corpus", True),
+        Edge("train", "judge", "results/demo/models/a/weights.bin", False),
+    ]
+    assert stages.stages == [
+        Stage("make", "tool make --preset PRESET", ()),
+        Stage("train", "tool train --system SYSTEM", ("system",)),
+        Stage("judge", "tool judge", ()),
+        Stage("alone", "tool alone && tool done", ()),
+    ]
+
+
+def test_layers_follow_dependencies(stages: Pipeline) -> None:
+    places, ways = layout(stages)
+    layers = {name: layer for name, (_, layer) in places.items()}
+    assert layers == {"make": 0, "alone": 0, "train": 1, "judge": 2}
+    assert len(set(places.values())) == len(places)
+    assert ways == [[places["make"], places["train"]], [places["train"], places["judge"]]]
+
+
+def test_a_long_edge_bends_past_the_nodes_between() -> None:
+    pairs = ["ab", "bc", "cd", "af", "fe", "de", "ax"]
+    names = sorted(set("".join(pairs)))
+    edges = [Edge(a, b, "", False) for a, b in pairs]
+    places, ways = layout(Pipeline([Stage(name, "", ()) for name in names], edges))
+    long = next(way for way in ways if way[0] == places["f"])
+    assert [layer for _, layer in long] == [1, 2, 3, 4]
+    assert not set(places.values()) & set(long[1:-1])
+
+
+def test_a_circle_of_stages_is_named(tmp_path: Path) -> None:
+    stages = {"a": {"deps": ["x"], "outs": ["y"]}, "b": {"deps": ["y"], "outs": ["x"]}}
+    path = tmp_path / "dvc.yaml"
+    write_text(path, yaml.safe_dump({"stages": stages}))
+    with pytest.raises(MixframeError, match="circle: a -> b"):
+        read_pipeline(path)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (60, "1 min 0 s"),
+        (3599.4, "59 min 59 s"),
+        (3725, "1 h 2 min"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert render.duration(seconds) == text
+
+
+def test_the_lowest_rate_is_bold_and_overlaps_are_named() -> None:
+    rates = [("a", 0.10, 0.08, 0.12), ("b", 0.11, 0.12, 0.13), ("c", 0.30, 0.25, 0.40)]
+    results = pd.DataFrame(rates, columns=["system", "eer", "eer_low", "eer_high"]).assign(set="s")
+    rows = render.result_rows(results, ["a", "b", "c"], ["s"])
+    assert [row["cells"][0]["best"] for row in rows] == [True, False, False]
+    assert rows[0]["cells"][0]["bar"] == {"left": "20.0%", "width": "10.0%", "at": "25.0%"}
+    said = render.readings(results, ["s"])[0]
+    assert (said["best"]["system"], said["overlap"], said["of"]) == ("a", ["b"], 2)
+
+
+def test_frame_auc_ranks_utterances_and_counts_ties_half() -> None:
+    labels = [np.array([1, 0, 0]), np.array([0, 0]), np.array([1, 1, 0, 0]), np.array([1, 0])]
+    scores = [np.array([-1.0, 0, 1]), np.zeros(2), np.array([0.0, 3, 1, 2]), np.zeros(2)]
+    ranked = collect.rank(labels, scores)
+    assert ranked == [(0.5, 2), (0.5, 3), (1.0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "places"), [(9, 1, [4]), (9, 3, [1, 4, 7]), (2, 3, [0, 1]), (0, 3, [])]
+)
+def test_examples_are_spread_over_the_ranking(total: int, count: int, places: list[int]) -> None:
+    assert collect.spread(total, count) == places
+
+
+def test_fifteen_systems_have_lines_of_their_own() -> None:
+    names = [f"s{i}" for i in range(15)]
+    grid = Grid(
+        system=names,
+        classical=names[:2],
+        foundation=names[2:7],
+        posttrained=names[7:],
+        set=["e"],
+    )
+    assert len(set(figures.lines(grid).values())) == 15

@@ -1,0 +1,252 @@
+"""Score files: round trips, formats told by content, every mistake named with its line."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixframe.errors import MixframeError
+from mixframe.scorefiles import (
+    align,
+    by_class,
+    read_keys,
+    read_scores,
+    score_format,
+    sign_warning,
+    write_keys,
+    write_scores,
+)
+
+HEADER = "filename\tcm-score\n"
+KEYS = "filename\tcm-label\n"
+
+
+def put(tmp_path, text, name="scores.tsv"):
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_asvspoof5_scores(tmp_path):
+    path = put(tmp_path, HEADER + "E_2\t1.5\nE_1\t-3e-2\n")
+    table = read_scores(path)
+    assert score_format(path) == "asvspoof5"
+    assert table.to_dict("list") == {"trial": ["E_2", "E_1"], "score": [1.5, -0.03]}
+    assert table["score"].dtype == np.float64
+
+
+def test_2021_scores(tmp_path):
+    path = put(tmp_path, "LA_E_2 1.5\nLA_E_1   -3\n\n")
+    assert score_format(path) == "2021"
+    assert read_scores(path).to_dict("list") == {"trial": ["LA_E_2", "LA_E_1"], "score": [1.5, -3]}
+
+
+def test_2019_scores(tmp_path):
+    path = put(tmp_path, "LA_E_1 - bonafide 2\nLA_E_2 A07 spoof -1.25\n")
+    assert score_format(path) == "2019"
+    assert read_scores(path).to_dict("list") == {
+        "trial": ["LA_E_1", "LA_E_2"],
+        "score": [2.0, -1.25],
+        "attack": ["-", "A07"],
+        "label": ["bonafide", "spoof"],
+    }
+
+
+def test_keys(tmp_path):
+    path = put(tmp_path, KEYS + "E_2\tspoof\nE_1\tbonafide\n")
+    assert read_keys(path).to_dict("list") == {
+        "trial": ["E_2", "E_1"],
+        "label": ["spoof", "bonafide"],
+    }
+
+
+def test_windows_line_ends_and_byte_order_mark(tmp_path):
+    path = put(tmp_path, "\ufeff" + (HEADER + "a\t1\nb\t2\n").replace("\n", "\r\n"))
+    assert read_scores(path)["trial"].tolist() == ["a", "b"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
+def test_scores_read_back_bit_for_bit(tmp_path_factory, scores):
+    path = tmp_path_factory.mktemp("scores") / "s.tsv"
+    trials = [f"T {k}" for k in range(len(scores))]
+    write_scores(path, trials, scores)
+    table = read_scores(path)
+    assert table["trial"].tolist() == trials
+    assert table["score"].to_numpy().tobytes() == np.array(scores).tobytes()
+
+
+def test_written_bytes(tmp_path):
+    write_scores(tmp_path / "s.tsv", ["b", "a"], np.array([0.1, -2], dtype=np.float64))
+    assert (tmp_path / "s.tsv").read_bytes() == b"filename\tcm-score\nb\t0.1\na\t-2.0\n"
+    write_keys(tmp_path / "k.tsv", ["b", "a"], ["spoof", "bonafide"])
+    assert (tmp_path / "k.tsv").read_bytes() == b"filename\tcm-label\nb\tspoof\na\tbonafide\n"
+    assert read_keys(tmp_path / "k.tsv")["label"].tolist() == ["spoof", "bonafide"]
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("", ["the file is empty, expected scores"]),
+        ("\n \n", ["the file is empty"]),
+        (HEADER, ["empty below its header"]),
+        ("filename cm-score\na\t1\n", ["scores.tsv:1: header 'filename cm-score', expected"]),
+        ("filename,cm-score\na,1\n", [":1: header", ":2: wrong separator"]),
+        ("a\t1\nb\tx\n", [":1: missing header", ":2: score 'x' is not a number"]),
+        (HEADER + "a 1\n", [":2: wrong separator or number of columns in 'a 1'"]),
+        (HEADER + "a\t1\t2\n", [":2: wrong separator or number of columns"]),
+        (HEADER + "a\t1\n\nb\t2\n", [":3: blank line"]),
+        (HEADER + "a\tone\nb\t1_000\nc\t\nd\t1\n", [":2: score 'one'", ":3: score '1_000'", ":4:"]),
+        (HEADER + "a\tnan\n", [":2: score 'nan' is NaN"]),
+        (HEADER + "a\t-inf\n", [":2: score '-inf' is infinite"]),
+        (HEADER + "a\t1e999\n", [":2: score '1e999' is infinite"]),
+        (HEADER + "a\t1\nb\t1\na\t2\n", [":4: duplicate trial 'a', first on line 2"]),
+        (HEADER + "\t1\n", [":2: trial name is empty"]),
+        ("a,1\nb,2\n", [":1: wrong separator (comma) in 'a,1'; expected a tab-separated file"]),
+        ("a;1\n", [":1: wrong separator (semicolon)"]),
+        ("a b c\n", [":1: 3 columns in 'a b c'"]),
+        ("a 1\nb\t2\n", [":2: wrong separator", "expected 2 columns separated by spaces"]),
+        ("a 1\na 2\n", [":2: duplicate trial 'a', first on line 1"]),
+        ("a 1\nb - spoof 2\n", [":2: wrong separator or number of columns"]),
+        ("a - bona-fide 1\n", [":1: label 'bona-fide', expected bonafide or spoof"]),
+        (KEYS + "a\tspoof\n", [":1: this is a file of keys, expected scores"]),
+    ],
+)
+def test_bad_scores_are_named_with_their_line(tmp_path, text, messages):
+    with pytest.raises(MixframeError) as caught:
+        read_scores(put(tmp_path, text))
+    for message in messages:
+        assert message in str(caught.value)
+    assert str(tmp_path / "scores.tsv") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("", ["the file is empty, expected keys"]),
+        (KEYS + "a\tbona-fide\n", [":2: label 'bona-fide', expected bonafide or spoof"]),
+        (KEYS + "a\tspoof\na\tspoof\n", [":3: duplicate trial 'a', first on line 2"]),
+        ("a\tspoof\n", [":1: missing header 'filename<TAB>cm-label'"]),
+        ("filename cm-label\na spoof\n", [":1: header 'filename cm-label'", ":2: wrong separator"]),
+        (HEADER + "a\t1\n", [":1: this is a file of scores, expected keys"]),
+    ],
+)
+def test_bad_keys_are_named_with_their_line(tmp_path, text, messages):
+    with pytest.raises(MixframeError) as caught:
+        read_keys(put(tmp_path, text))
+    for message in messages:
+        assert message in str(caught.value)
+
+
+def test_all_problems_are_in_one_message_of_twenty_lines(tmp_path):
+    path = put(tmp_path, HEADER + "".join(f"t{k}\tx\n" for k in range(25)))
+    with pytest.raises(MixframeError) as caught:
+        read_scores(path)
+    message = str(caught.value)
+    assert "25 problems" in message
+    assert message.count("is not a number") == 20
+    assert "and 5 more" in message
+
+
+def test_missing_and_binary_files(tmp_path):
+    with pytest.raises(MixframeError, match="no such file"):
+        read_scores(tmp_path / "absent.tsv")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(MixframeError, match="not UTF-8 text"):
+        read_keys(tmp_path / "binary")
+
+
+@pytest.mark.parametrize(
+    ("trials", "scores", "message"),
+    [
+        ([], [], "0 trials"),
+        (["a"], [1, 2], "1 trials, values of shape"),
+        (["a", "a"], [1, 2], "duplicate trial 'a'"),
+        (["a\tb"], [1], "expected a name without tabs"),
+        ([""], [1], "trial name ''"),
+        (["a", "b", "c"], [1, np.nan, np.inf], "2 of 3 scores are NaN or infinite: b, c"),
+    ],
+)
+def test_bad_scores_are_not_written(tmp_path, trials, scores, message):
+    path = put(tmp_path, "earlier")
+    with pytest.raises(MixframeError, match=message):
+        write_scores(path, trials, scores)
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["earlier"]
+
+
+def test_bad_labels_are_not_written(tmp_path):
+    with pytest.raises(MixframeError, match="label 'fake' of trial 'b', expected bonafide or"):
+        write_keys(tmp_path / "k.tsv", ["a", "b"], ["spoof", "fake"])
+    assert not list(tmp_path.iterdir())
+
+
+def scores_table(**scores):
+    return pd.DataFrame({"trial": list(scores), "score": list(scores.values())})
+
+
+def keys_table(**labels):
+    return pd.DataFrame({"trial": list(labels), "label": list(labels.values())})
+
+
+def test_align_follows_the_keys():
+    keys = keys_table(a="spoof", b="bonafide", c="spoof").assign(speaker=["x", "y", "z"])
+    table = align(scores_table(c=3.0, a=1.0, b=2.0), keys)
+    assert table.to_dict("list") == {
+        "trial": ["a", "b", "c"],
+        "label": ["spoof", "bonafide", "spoof"],
+        "speaker": ["x", "y", "z"],
+        "score": [1.0, 2.0, 3.0],
+    }
+    bonafide, spoof = by_class(table)
+    assert (bonafide.tolist(), spoof.tolist()) == ([2.0], [1.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("scores", "keys", "message"),
+    [
+        ({"a": 1.0}, {"a": "spoof", "b": "bonafide"}, "1 trials of the keys have no score: b"),
+        (
+            dict.fromkeys("abcdefghi", 1.0),
+            {"a": "spoof", "b": "bonafide"},
+            "7 scores are for trials that are not in the keys: c, d, e, f, g and 2 more",
+        ),
+        ({"a": 1.0}, {"a": "spoof"}, "0 bonafide trials among 1 in the keys"),
+        ({"a": 1.0}, {"a": "bonafide"}, "0 spoof trials among 1 in the keys"),
+        ({"a": 1.0, "b": 1.0}, {"a": "spoof", "b": "fake"}, "label 'fake' in the keys, expected"),
+        ({"a": np.nan, "b": 1.0}, {"a": "spoof", "b": "bonafide"}, "1 scores are NaN or inf.*: a"),
+    ],
+)
+def test_align_refuses_by_name(scores, keys, message):
+    with pytest.raises(MixframeError, match=message):
+        align(scores_table(**scores), keys_table(**keys))
+
+
+def test_align_refuses_repeated_trials():
+    scores, keys = scores_table(a=1.0, b=2.0), keys_table(a="spoof", b="bonafide")
+    with pytest.raises(MixframeError, match="1 trials are more than once in the scores: a"):
+        align(pd.concat([scores, scores[:1]]), keys)
+    with pytest.raises(MixframeError, match="2 trials are more than once in the keys: a, b"):
+        align(scores, pd.concat([keys, keys]))
+
+
+def test_align_names_missing_and_extra_trials_together():
+    with pytest.raises(MixframeError) as caught:
+        align(scores_table(a=1.0, x=1.0), keys_table(a="spoof", b="bonafide"))
+    assert "have no score: b" in str(caught.value)
+    assert "not in the keys: x" in str(caught.value)
+
+
+def test_align_compares_the_labels_of_a_2019_file(tmp_path):
+    scores = read_scores(put(tmp_path, "b - bonafide 1\na A07 spoof 0\n"))
+    assert align(scores, keys_table(a="spoof", b="bonafide"))["score"].tolist() == [0, 1]
+    with pytest.raises(MixframeError, match=r"2 labels of the score file .*: a, b"):
+        align(scores, keys_table(a="bonafide", b="spoof"))
+
+
+def test_sign_warning():
+    assert sign_warning(0.5) is None
+    warning = sign_warning(0.731)
+    assert warning is not None
+    assert "EER 73.10 % is above 50 %" in warning
+    assert "sign" in warning

@@ -1,0 +1,180 @@
+"""The training loop: same bytes for any number of threads and after a kill, honest averaging."""
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mixframe.errors import MixframeError
+from mixframe.params import Compute, Train
+from mixframe.training.data import Batch
+from mixframe.training.loop import Runner, Validation, learning_rate, train
+
+TRAIN = Train(
+    steps=12,
+    batch=8,
+    slices=4,
+    lr=0.05,
+    weight_decay=0.01,
+    warmup=2,
+    schedule="cosine",
+    clip_norm=1.0,
+    evaluate_every=3,
+    checkpoint_every=2,
+    precision="fp32",
+)
+
+
+def runner(threads=1):
+    return Runner(Compute(device="cpu", threads=threads, workers=2, keep_utterances=0))
+
+
+class Killed(Exception):
+    """Stands for a kill: raised where a process would be gone."""
+
+
+@dataclass
+class Regression:
+    """Fit a small network; validation figures are given, so that selection is known."""
+
+    ranks: list[float] = field(default_factory=lambda: [0.0] * 4)
+    die_at: int = -1
+
+    def __post_init__(self):
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 1))
+        self.seen = []
+
+    def batch(self, step):
+        if step == self.die_at:
+            raise Killed
+        generator = torch.Generator().manual_seed(step)
+        waves = torch.randn(8, 5, generator=generator)
+        return Batch(waves, torch.full((8,), 5), waves.sum(1).sin())
+
+    def weight(self, batch):
+        return float(len(batch.lengths))
+
+    def loss(self, part):
+        return (self.model(part.waves).squeeze(-1) - part.targets).square().sum()
+
+    def validate(self, run):
+        self.seen.append(copy.deepcopy(self.model.state_dict()))
+        return Validation((self.ranks[len(self.seen) - 1],), {"figure": 1.0})
+
+
+def weights(task):
+    return {k: v.clone() for k, v in task.model.state_dict().items()}
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_threads_do_not_change_a_bit(tmp_path):
+    results = []
+    for threads in (1, 2, 3):
+        task = Regression()
+        outcome = train(task, TRAIN, 0, runner(threads), tmp_path / f"{threads}.pt", 0, "test")
+        results.append((weights(task), outcome.rows))
+    assert all(equal(results[0][0], w) and results[0][1] == rows for w, rows in results[1:])
+
+
+def test_slices_only_regroup_the_sum(tmp_path):
+    tasks = [Regression(), Regression()]
+    for task, slices in zip(tasks, (1, 4), strict=True):
+        params = TRAIN.model_copy(update={"slices": slices})
+        train(task, params, 0, runner(), tmp_path / f"{slices}.pt", 0, "test")
+    one, four = (weights(t) for t in tasks)
+    assert all(torch.allclose(one[k], four[k], atol=1e-5) for k in one)
+
+
+@pytest.mark.parametrize("die_at", [1, 2, 5, 11])
+@pytest.mark.parametrize("average", [0, 2])
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, die_at, average):
+    ranks = [0.3, 0.1, 0.2, 0.4]
+    whole = Regression(ranks)
+    expected = train(whole, TRAIN, average, runner(), tmp_path / "a.pt", 0, "test")
+    state = tmp_path / "b.pt"
+    with pytest.raises(Killed):
+        train(Regression(ranks, die_at), TRAIN, average, runner(), state, 0, "test")
+    task = Regression(ranks)
+    # Validations before the kill are in the checkpoint and are not run again.
+    done = 0
+    if state.is_file():
+        done = len(torch.load(state, weights_only=True)["rows"])
+    task.seen = [None] * done
+    outcome = train(task, TRAIN, average, runner(), state, 0, "test")
+    assert equal(weights(task), weights(whole))
+    assert outcome == expected
+
+
+def test_the_best_validations_are_averaged(tmp_path):
+    task = Regression(ranks=[0.3, 0.1, 0.2, 0.4])
+    outcome = train(task, TRAIN, 2, runner(), tmp_path / "s.pt", 0, "test")
+    assert outcome.steps == [6, 9]
+    first, second = task.seen[1], task.seen[2]
+    for name, value in weights(task).items():
+        assert torch.allclose(value, (first[name] + second[name]) / 2, atol=1e-7)
+        assert not torch.equal(value, second[name])
+
+
+def test_equal_validations_go_to_the_earlier_one(tmp_path):
+    task = Regression(ranks=[0.2, 0.1, 0.1, 0.1])
+    outcome = train(task, TRAIN, 1, runner(), tmp_path / "s.pt", 0, "test")
+    assert outcome.steps == [6]
+    assert equal(weights(task), task.seen[1])
+
+
+def test_without_averaging_the_last_weights_stay(tmp_path):
+    task = Regression(ranks=[0.1, 0.2, 0.3, 0.4])
+    assert train(task, TRAIN, 0, runner(), tmp_path / "s.pt", 0, "test").steps == [12]
+    assert equal(weights(task), task.seen[-1])
+
+
+def test_a_parameter_without_gradient_is_named(tmp_path):
+    task = Regression()
+    task.model.add_module("unused", nn.Linear(1, 1))
+    task.model.forward = lambda x: task.model[2](task.model[1](task.model[0](x)))
+    with pytest.raises(MixframeError, match=r"(?s)2 of 6 .*unused.weight.*unused.bias"):
+        train(task, TRAIN, 0, runner(), tmp_path / "s.pt", 0, "test")
+
+
+def test_nothing_to_train_is_refused(tmp_path):
+    task = Regression()
+    task.model.requires_grad_(False)
+    with pytest.raises(MixframeError, match="no parameter is trainable"):
+        train(task, TRAIN, 0, runner(), tmp_path / "s.pt", 0, "test")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path):
+    task = Regression()
+    good = task.batch
+
+    def bad(step):
+        batch = good(step)
+        return Batch(batch.waves / 0, batch.lengths, batch.targets) if step == 4 else batch
+
+    task.batch = bad
+    with pytest.raises(MixframeError, match="the loss is nan at step 4"):
+        train(task, TRAIN, 0, runner(), tmp_path / "s.pt", 0, "test")
+
+
+def test_learning_rate_by_hand():
+    rates = [learning_rate(TRAIN, step) for step in range(12)]
+    assert rates[:3] == pytest.approx([0.025, 0.05, 0.05])
+    assert rates[7] == pytest.approx(0.025)
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    flat = TRAIN.model_copy(update={"schedule": "constant"})
+    assert learning_rate(flat, 11) == 0.05
+
+
+def test_cuda_is_refused_by_name_where_there_is_none():
+    if torch.cuda.is_available():
+        assert Runner(Compute(device="cuda", threads=0, workers=0, keep_utterances=0)).threads == 1
+    else:
+        with pytest.raises(MixframeError, match=r"compute\.device = 'cuda'"):
+            Runner(Compute(device="cuda", threads=0, workers=0, keep_utterances=0))
