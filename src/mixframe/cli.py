@@ -162,6 +162,61 @@ def report(preset: str | None, **compute: Any) -> None:
 
 
 @main.command()
+@click.argument("name")
+def use(name: str) -> None:
+    """Make NAME the preset, with its grid, in params.yaml."""
+    from ruamel.yaml import YAML
+
+    from mixframe.files import atomic_path
+    from mixframe.params import read_choice, read_preset
+
+    yaml, path = YAML(), Path("params.yaml")
+    yaml.width = 100
+    written = yaml.load(path)
+    written["preset"] = name
+    for key, values in read_preset(name).grid.model_dump().items():
+        written["grid"][key][:] = values
+    with atomic_path(path) as temporary:
+        yaml.dump(written, temporary)
+    click.echo(f"params.yaml: preset {name}, {len(read_choice().grid.system)} systems")
+
+
+@main.command()
+@click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
+def show(preset: str | None) -> None:
+    """Print the result table of a preset and say where its report is."""
+    from mixframe.files import need_file
+    from mixframe.layout import Layout
+    from mixframe.params import preset_path, read_choice
+
+    name = preset or read_choice().preset
+    preset_path(name)
+    files = Layout(name)
+    click.echo("EER in % with 95 % intervals; lower is better\n")
+    click.echo(need_file(files.table, "summary").read_text(encoding="utf-8"))
+    click.echo(f"Report: {need_file(files.report, 'report').absolute()}")
+
+
+@main.command()
+@click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
+@click.option("--write", is_flag=True, help="Keep them for the report.")
+def timings(preset: str | None, write: bool) -> None:
+    """Print how many seconds each stage took when it last ran on this machine."""
+    from mixframe.files import need_file, read_json, write_json
+    from mixframe.layout import Layout
+    from mixframe.params import read_choice
+
+    files = Layout(preset or read_choice().preset)
+    seconds = read_json(need_file(files.local_timings, "download"))
+    for stage in sorted(seconds):
+        click.echo(f"{seconds[stage]:9.1f} s  {stage}")
+    click.echo(f"{sum(seconds.values()):9.1f} s  together")
+    if write:
+        write_json(files.timings, seconds)
+        click.echo(f"written to {files.timings}")
+
+
+@main.command()
 @click.argument("section", required=False)
 @click.option("--preset", metavar="NAME", help="Preset; without it that of params.yaml.")
 def params(section: str | None, preset: str | None) -> None:

@@ -10,6 +10,10 @@ DATA = Path("data")
 """Downloaded corpora, shared by all presets, git-ignored, pinned by download.json."""
 
 
+FOUNDATION_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+"""Files of an encoder, as `save_pretrained` writes them."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """The files of one preset, relative to the repository root."""
@@ -111,9 +115,14 @@ class Layout:
         return self.root / "figures" / name
 
     @property
-    def timings(self) -> Path:
-        """Seconds a stage took, last time it ran on this machine."""
+    def local_timings(self) -> Path:
+        """Seconds each stage took, last time it ran on this machine."""
         return STATE / self.preset / "timings.json"
+
+    @property
+    def timings(self) -> Path:
+        """The same, kept for the report; no stage's output, because no two runs agree on it."""
+        return self.root / "timings.json"
 
     def state(self, stage: str, cell: str, key: str) -> Path:
         """Checkpoint of a training stage with this configuration and these inputs."""

@@ -41,7 +41,9 @@ class Compute(Section):
 
     def resolved(self) -> Self:
         """Return a copy with the number of usable cores in the place of 0."""
-        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        usable = (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        )
         cores = usable or 1
         return self.model_copy(
             update={"threads": self.threads or cores, "workers": self.workers or cores}
@@ -303,11 +305,14 @@ class Neural(Section):
 
 
 class Lfcc(Section):
-    """Stage finetune, classical row: LFCC statistics and logistic regression.
+    """Stage finetune, classical row: one Gaussian mixture of LFCCs a class.
 
     Attributes:
         n_filter, n_lfcc, n_fft, hop: of `torchaudio.transforms.LFCC`; n_fft and hop in samples.
-        inverse_regularisation: candidates for C; the one with the lowest dev EER is kept.
+        components: Gaussians a class.
+        iterations: most steps of expectation maximisation.
+        tolerance: gain in mean log-likelihood below which it stops.
+        max_frames: frames a class on which it runs, drawn at random.
     """
 
     kind: Literal["lfcc"]
@@ -315,7 +320,10 @@ class Lfcc(Section):
     n_lfcc: Positive
     n_fft: Positive
     hop: Positive
-    inverse_regularisation: list[Above0]
+    components: Positive
+    iterations: Positive
+    tolerance: AtLeast0
+    max_frames: Positive
 
 
 System = Annotated[Neural | Lfcc, Field(discriminator="kind")]
@@ -378,10 +386,41 @@ class Report(Section):
     localiser: str
 
 
+class Grid(Section):
+    """The cells of the experiment; the lists `classical`, `foundation` and `posttrained` say where
+    a system's encoder comes from and together make up `system`.
+
+    Attributes:
+        system: rows of the result table, in this order.
+        set: evaluation sets, in this order.
+    """
+
+    system: list[str]
+    classical: list[str]
+    foundation: list[str]
+    posttrained: list[str]
+    set: list[str]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        parts = [*self.classical, *self.foundation, *self.posttrained]
+        if sorted(parts) != sorted(self.system):
+            raise ValueError(
+                f"system = {self.system} must list exactly the systems of classical, foundation "
+                f"and posttrained = {parts}"
+            )
+        return self
+
+
 class Preset(Section):
-    """Everything a run depends on."""
+    """Everything a run depends on.
+
+    Attributes:
+        grid: the cells that `mixframe use` puts into params.yaml, where the pipeline reads them.
+    """
 
     title: str
+    grid: Grid
     seed: Count
     compute: Compute
     download: dict[str, DownloadParams]
@@ -413,32 +452,6 @@ class Preset(Section):
             raise ValueError(
                 f"report.localiser = {self.report.localiser!r}: expected one of "
                 f"{', '.join(self.posttrain)}"
-            )
-        return self
-
-
-class Grid(Section):
-    """The cells of the experiment; the lists `classical`, `foundation` and `posttrained` say where
-    a system's encoder comes from and together make up `system`.
-
-    Attributes:
-        system: rows of the result table, in this order.
-        set: evaluation sets, in this order.
-    """
-
-    system: list[str]
-    classical: list[str]
-    foundation: list[str]
-    posttrained: list[str]
-    set: list[str]
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        parts = [*self.classical, *self.foundation, *self.posttrained]
-        if sorted(parts) != sorted(self.system):
-            raise ValueError(
-                f"system = {self.system} must list exactly the systems of classical, foundation "
-                f"and posttrained = {parts}"
             )
         return self
 

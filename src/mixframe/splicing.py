@@ -48,7 +48,7 @@ class _Pool:
 
 
 def _stream(seed: int, *parts: object) -> random.Random:
-    """Return a random stream that depends on the seed and the names of a row and on nothing else."""
+    """Return a random stream that depends on nothing but the seed and the names of a row."""
     text = "\0".join(str(p) for p in (seed, *parts))
     return random.Random(hashlib.blake2b(text.encode(), digest_size=16).digest())
 

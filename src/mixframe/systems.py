@@ -1,7 +1,7 @@
 """Trained systems as files: what stage finetune leaves and stage score takes up."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,16 +11,17 @@ from mixframe import lfcc, manifest
 from mixframe.audio import SAMPLE_RATE
 from mixframe.errors import MixframeError
 from mixframe.files import need_file, read_json, sha256_file, write_json
-from mixframe.layout import Layout
-from mixframe.models import backbone as backbones
-from mixframe.models.detector import Detector
+from mixframe.layout import FOUNDATION_FILES, Layout
 from mixframe.params import Lfcc, Neural, Preset
-from mixframe.scoring import score
 from mixframe.splicing import Reader
-from mixframe.training.loop import Runner
+from mixframe.tensors import load_tensors, save_tensors
+
+if TYPE_CHECKING:
+    from mixframe.models.detector import Detector
+    from mixframe.training.loop import Runner
 
 CARD = "card.json"
-LINEAR = "model.safetensors"
+MIXTURES = "model.safetensors"
 
 
 def start_encoder(preset: Preset, files: Layout, system: str, params: Neural) -> Path:
@@ -28,24 +29,35 @@ def start_encoder(preset: Preset, files: Layout, system: str, params: Neural) ->
     return files.posttrained(system) if params.encoder == "posttrained" else files.foundation
 
 
-def new_detector(preset: Preset, files: Layout, system: str, params: Neural) -> Detector:
+def new_detector(preset: Preset, files: Layout, system: str, params: Neural) -> "Detector":
     """Return the untrained detector of a system."""
+    # The classical system has no need for transformers, which takes seconds to import.
+    from mixframe.models import backbone as backbones
+    from mixframe.models.detector import Detector
+
     seed = preset.seed if params.encoder == "random" else None
     folder = start_encoder(preset, files, system, params)
     return Detector(backbones.load(folder, preset.encoder, seed), params, preset.seed)
 
 
-def save_linear(model: lfcc.LinearModel, path: Path) -> None:
-    """Write a linear model as safetensors."""
-    values = {"centre": model.centre, "scale": model.scale, "weight": model.weight}
-    tensors = {name: torch.from_numpy(value) for name, value in values.items()}
-    backbones.save_tensors(tensors | {"bias": torch.tensor([model.bias]).double()}, path)
+def save_mixtures(mixtures: dict[str, lfcc.Mixture], path: Path) -> None:
+    """Write the mixtures of both classes as safetensors."""
+    tensors = {
+        f"{label}.{field}": torch.from_numpy(value)
+        for label, mixture in mixtures.items()
+        for field, value in vars(mixture).items()
+    }
+    save_tensors(tensors, path)
 
 
-def load_linear(path: Path) -> lfcc.LinearModel:
-    """Read what `save_linear` wrote."""
-    t = {k: v.numpy() for k, v in backbones.load_tensors(path, "finetune").items()}
-    return lfcc.LinearModel(t["centre"], t["scale"], t["weight"], float(t["bias"][0]))
+def load_mixtures(path: Path) -> dict[str, lfcc.Mixture]:
+    """Read what `save_mixtures` wrote."""
+    tensors = {k: v.numpy() for k, v in load_tensors(path, "finetune").items()}
+    fields = ("weights", "means", "variances")
+    return {
+        label: lfcc.Mixture(*(tensors[f"{label}.{field}"] for field in fields))
+        for label in manifest.LABELS
+    }
 
 
 def write_card(folder: Path, encoder: Path | None, figures: dict[str, Any]) -> None:
@@ -56,7 +68,7 @@ def write_card(folder: Path, encoder: Path | None, figures: dict[str, Any]) -> N
         encoder: folder of the encoder underneath; None where there is none.
     """
     own = {p.name: sha256_file(p) for p in sorted(folder.iterdir()) if p.name != CARD}
-    under = {} if encoder is None else {n: sha256_file(encoder / n) for n in backbones.FILES}
+    under = {} if encoder is None else {n: sha256_file(encoder / n) for n in FOUNDATION_FILES}
     card = {**figures, "files": own, "encoder": {"folder": str(encoder or ""), "files": under}}
     write_json(folder / CARD, card)
 
@@ -85,7 +97,7 @@ def score_system(
     system: str,
     params: Neural | Lfcc,
     rows: pd.DataFrame,
-    run: Runner,
+    run: "Runner",
     read: Reader,
 ) -> np.ndarray:
     """Score manifest rows with a trained system.
@@ -103,8 +115,11 @@ def score_system(
     if isinstance(params, Lfcc):
         longest = int(preset.score.max_seconds * SAMPLE_RATE)
         lengths = [min(n, longest) for n in samples]
-        values = lfcc.features(refs, lengths, params, read, what)
-        return load_linear(folder / LINEAR).score(values)
+        frames = lfcc.features(refs, lengths, params, read, what)
+        mixtures = load_mixtures(folder / MIXTURES)
+        return lfcc.score(mixtures["bonafide"], mixtures["spoof"], frames)
+    from mixframe.scoring import score
+
     detector = new_detector(preset, files, system, params)
     detector.restore(folder)
     detector.to(run.device).eval()

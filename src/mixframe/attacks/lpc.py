@@ -30,8 +30,11 @@ def synthesise(wave: Wave, rng: np.random.Generator, context: Context, params: P
     import parselmouth
     from parselmouth.praat import call
 
-    source = parselmouth.Sound(excitation(wave, rng, params), sampling_frequency=SAMPLE_RATE)
-    speech = parselmouth.Sound(wave, sampling_frequency=SAMPLE_RATE)
+    # There are no filters within half a window (twice its effective length) of the ends.
+    pad = round(params.window_ms / 1000 * SAMPLE_RATE)
+    padded = np.pad(wave, pad, mode="symmetric")
+    source = parselmouth.Sound(excitation(padded, rng, params), sampling_frequency=SAMPLE_RATE)
+    speech = parselmouth.Sound(padded, sampling_frequency=SAMPLE_RATE)
     filters = call(
         speech,
         "To LPC (autocorrelation)",
@@ -43,7 +46,7 @@ def synthesise(wave: Wave, rng: np.random.Generator, context: Context, params: P
     made = call([filters, source], "Filter", True)
     # Praat's filter gives the raised speech of the analysis.
     call(made, "De-emphasize (in-place)", params.pre_emphasis_hz)
-    return fit_length(made.values[0], wave.size)
+    return fit_length(made.values[0][pad:], wave.size)
 
 
 def excitation(wave: Wave, rng: np.random.Generator, params: Params) -> Wave:

@@ -136,7 +136,7 @@ def decode_g722(data: bytes, n_samples: int | None = None) -> Pcm:
     parts: list[Pcm] = []
     decoded = 0
     try:
-        with av.open(io.BytesIO(data), format="g722") as container:
+        with av.open(io.BytesIO(data), mode="r", format="g722") as container:
             for frame in container.decode(audio=0):
                 parts.append(frame.to_ndarray()[0])
                 decoded += parts[-1].size
@@ -147,25 +147,30 @@ def decode_g722(data: bytes, n_samples: int | None = None) -> Pcm:
     return np.concatenate(parts)[:n_samples] if parts else np.zeros(0, dtype=np.int16)
 
 
+def encode_g722(pcm: Pcm) -> bytes:
+    """Encode (n,) 16-bit samples at 16 kHz as raw 64 kbit/s G.722; n must be even."""
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="g722") as container:
+        stream = container.add_stream("g722", rate=SAMPLE_RATE)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        for some in (frame, None):
+            container.mux(stream.encode(some))
+    return buffer.getvalue()
+
+
 def through_g722(pcm: Pcm) -> Pcm:
     """Code and decode (n,) 16-bit samples by G.722; the codec's delay is taken back.
 
     Returns:
         (n,) samples aligned with the input.
     """
-    import av
-
     # The codec works on pairs of samples, and the last ones come out late by its delay.
     padded = np.pad(pcm, (0, CODEC_DELAY + pcm.size % 2))
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="g722") as container:
-        stream = container.add_stream("g722", rate=SAMPLE_RATE)
-        stream.layout = "mono"
-        frame = av.AudioFrame.from_ndarray(padded[None], format="s16", layout="mono")
-        frame.sample_rate = SAMPLE_RATE
-        for some in (frame, None):
-            container.mux(stream.encode(some))
-    return decode_g722(buffer.getvalue())[CODEC_DELAY : CODEC_DELAY + pcm.size]
+    return decode_g722(encode_g722(padded))[CODEC_DELAY : CODEC_DELAY + pcm.size]
 
 
 def levels_db(wave: npt.NDArray[np.floating]) -> Wave:

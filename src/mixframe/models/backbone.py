@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, HubertConfig, PretrainedConfig
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, HubertConfig, PretrainedConfig, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from mixframe.errors import MixframeError
-from mixframe.files import atomic_path, need_file, read_json, write_json
+from mixframe.files import need_file, read_json, write_json
 from mixframe.frames import FrameGrid
+from mixframe.layout import FOUNDATION_FILES as FILES
 from mixframe.params import Architecture, Encoder
+from mixframe.tensors import save_tensors
 
-FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+disable_progress_bar()
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Backbone:
             does not where the front end normalises over time (feat_extract_norm "group").
     """
 
-    model: nn.Module
+    model: PreTrainedModel
     grid: FrameGrid
     normalise: bool
     masks_padding: bool
@@ -106,7 +108,7 @@ def grid_of(config: PretrainedConfig | dict[str, Any]) -> FrameGrid:
     return FrameGrid(tuple(values["conv_kernel"]), tuple(values["conv_stride"]))
 
 
-def wrap(model: nn.Module, preprocessor: dict[str, Any]) -> Backbone:
+def wrap(model: PreTrainedModel, preprocessor: dict[str, Any]) -> Backbone:
     """Describe a model to its users; `preprocessor` is the content of preprocessor_config.json."""
     return Backbone(
         model,
@@ -147,8 +149,8 @@ def load(folder: Path, options: Encoder, random_seed: int | None = None) -> Back
     bad = sorted(report["missing_keys"]) or sorted(report["mismatched_keys"])
     if bad:
         raise MixframeError(
-            f"{folder / 'model.safetensors'}: {len(bad)} weights of the architecture in config.json "
-            f"are missing or have another shape, {bad[0]} for one"
+            f"{folder / 'model.safetensors'}: {len(bad)} weights of the architecture in "
+            f"config.json are missing or have another shape, {bad[0]} for one"
         )
     return wrap(model, preprocessor)
 
@@ -159,6 +161,7 @@ def save(backbone: Backbone, folder: Path, preprocessor: dict[str, Any]) -> None
     config.pop("_name_or_path", None)
     config.pop("_attn_implementation_autoset", None)
     config["architectures"] = [type(backbone.model).__name__]
+    config["dtype"] = "float32"
     write_json(folder / "config.json", dict(sorted(config.items())))
     write_json(folder / "preprocessor_config.json", dict(sorted(preprocessor.items())))
     save_tensors(backbone.model.state_dict(), folder / "model.safetensors")
@@ -177,25 +180,10 @@ def preprocessor_config(normalise: bool, rate: int) -> dict[str, Any]:
     }
 
 
-def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write tensors as safetensors, names sorted, so that equal weights give equal bytes."""
-    plain = {k: tensors[k].detach().cpu().contiguous() for k in sorted(tensors)}
-    with atomic_path(path) as temporary:
-        save_file(plain, temporary, metadata={"format": "pt"})
-
-
-def load_tensors(path: Path, made_by: str) -> dict[str, Tensor]:
-    """Read a safetensors file.
-
-    Raises:
-        MixframeError: it is missing.
-    """
-    return load_file(need_file(path, made_by))
-
-
-def normalise(wave: Tensor) -> Tensor:
-    """Scale (n,) samples to zero mean and unit variance, as Wav2Vec2FeatureExtractor does."""
-    return (wave - wave.mean()) / torch.sqrt(wave.var(unbiased=False) + 1e-7)
+def freeze_convolutions(backbone: Backbone) -> None:
+    """Exclude the convolution front end from training, as is usual for these models."""
+    front: Any = backbone.model.feature_extractor
+    front._freeze_parameters()
 
 
 def frame_mask(grid: FrameGrid, lengths: Tensor, n_frames: int) -> Tensor:
@@ -233,4 +221,7 @@ def encode(backbone: Backbone, waves: Tensor, lengths: Tensor, all_layers: bool)
             "a batch must hold utterances of one length"
         )
     out = backbone.model(waves, attention_mask=attention, output_hidden_states=all_layers)
-    return list(out.hidden_states) if all_layers else [out.last_hidden_state]
+    if not all_layers:
+        return [out.last_hidden_state]
+    # Where the encoder ends in a layer norm, the last hidden state has passed it.
+    return [*out.hidden_states[: backbone.n_layers], out.last_hidden_state]

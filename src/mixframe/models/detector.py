@@ -1,5 +1,6 @@
 """The detector: an encoder, perhaps with adapters, under an utterance-level head."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from torch import Tensor, nn
 
 from mixframe.errors import MixframeError
 from mixframe.files import write_json
-from mixframe.models.backbone import Backbone, encode, frame_mask, load_tensors, save_tensors
+from mixframe.models.backbone import Backbone, encode, frame_mask, freeze_convolutions
 from mixframe.models.heads import HEADS
 from mixframe.params import Lora, Neural
+from mixframe.tensors import load_tensors, save_tensors
 
 SPOOF, BONAFIDE = 0, 1
 ADAPTER_CONFIG, ADAPTER, HEAD = (
@@ -36,7 +38,7 @@ class Detector(nn.Module):
         self.backbone = backbone
         self.encoder = backbone.model
         self.encoder.requires_grad_(params.adapter.kind == "full")
-        self.encoder.feature_extractor._freeze_parameters()
+        freeze_convolutions(backbone)
         self.peft = (
             _add_lora(self.encoder, params.adapter) if params.adapter.kind == "lora" else None
         )
@@ -82,7 +84,7 @@ class Detector(nn.Module):
         weights = load_tensors(folder / ADAPTER, "finetune")
         try:
             if self.peft is not None:
-                result = set_peft_model_state_dict(self.peft, weights)
+                result: Any = set_peft_model_state_dict(self.peft, weights)
                 if result.unexpected_keys:
                     raise MixframeError(
                         f"{folder / ADAPTER}: no place for {result.unexpected_keys[0]}"
@@ -113,6 +115,9 @@ def _add_lora(encoder: nn.Module, params: Lora) -> PeftModel:
     )
     # The path of the base model would differ from one machine to the next.
     config.base_model_name_or_path = None
-    model = get_peft_model(encoder, config)
+    with warnings.catch_warnings():
+        # peft asks transformers for an attribute that has been renamed there.
+        warnings.simplefilter("ignore", FutureWarning)
+        model = get_peft_model(encoder, config)
     model.peft_config["default"].base_model_name_or_path = None
     return model

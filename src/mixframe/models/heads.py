@@ -70,7 +70,10 @@ class Pooled(nn.Module):
         frames = layers[-1]
         if self.all_layers:
             weights = torch.softmax(self.layer_weights, dim=0)
-            frames = sum((w * x for w, x in zip(weights, layers, strict=True)), torch.zeros(()))
+            # Residual streams grow with depth; normalised, each layer counts by its weight alone
+            # (as in S3PRL's featurizer).
+            scaled = [nn.functional.layer_norm(x, x.shape[-1:]) for x in layers]
+            frames = torch.stack([w * x for w, x in zip(weights, scaled, strict=True)]).sum(0)
         return self.classify(self.pool(frames, mask))
 
 

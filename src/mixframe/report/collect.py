@@ -22,6 +22,18 @@ from mixframe.report.pipeline import Pipeline, read_pipeline
 from mixframe.splicing import Recipe, as_recorded, load, read_plan, recipes
 
 PACKAGES = ("mixframe", "torch", "torchaudio", "transformers", "peft", "dvc", "snakemake", "numpy")
+STAGES = (
+    "download",
+    "protocol",
+    "pretrain",
+    "splice",
+    "posttrain",
+    "finetune",
+    "score",
+    "evaluate",
+    "report",
+)
+"""In the order in which they run."""
 BINS = 48
 """Bins of a score histogram."""
 OUTLIERS = 0.002
@@ -116,14 +128,19 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
     """Read everything the report shows.
 
     Raises:
-        MixframeError: a file is missing, or the localiser is not in the grid.
+        MixframeError: a file is missing, the results are of another grid, or the localiser is not
+            in the grid.
     """
     table = manifest.read(files.manifest)
-    summary = read_json(files.summary)
+    summary = read_json(need_file(files.summary, "summary"))
+    if [summary["sets"], list(summary["systems"])] != [grid.set, grid.system]:
+        raise MixframeError(
+            f"{files.summary}: has the systems {', '.join(summary['systems'])} and the sets "
+            f"{', '.join(summary['sets'])}, params.yaml another grid; run `dvc repro`"
+        )
     details = {
         system: read_json(need_file(files.details(system), "evaluate")) for system in grid.system
     }
-    labels = dict(zip(table["utterance"], table["label"], strict=True))
     attacks_train = set(table.loc[table["set"] == "train", "attack"])
     return Collected(
         name=name,
@@ -140,7 +157,7 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
             ],
             ignore_index=True,
         ),
-        histograms=_histograms(files, grid, labels),
+        histograms=_histograms(files, grid, table),
         curves=_curves(files, grid),
         shortcuts=pd.read_csv(need_file(files.shortcuts, "protocol")),
         localisation=_localisation(preset, files, grid, table) if grid.posttrained else None,
@@ -191,29 +208,30 @@ def _attacks(details: dict[str, Any], grid: Grid, seen: set[str]) -> pd.DataFram
         {"system": system, "set": name, "attack": attack, "seen": attack in seen, **figures}
         for system, d in details.items()
         for name in grid.set
-        for attack, figures in d[name]["by_attack"].items()
+        for attack, figures in sorted(
+            d[name]["by_attack"].items(), key=lambda item: (item[0] not in seen, item[0])
+        )
     ]
     return pd.DataFrame(rows)
 
 
-def _histograms(files: Layout, grid: Grid, labels: dict[str, str]) -> pd.DataFrame:
+def _histograms(files: Layout, grid: Grid, table: pd.DataFrame) -> pd.DataFrame:
     """Bin the scores of each system; its sets share their bins, so that shifts show."""
+    trials = {n: table[table["set"] == n].rename(columns={"utterance": "trial"}) for n in grid.set}
     parts = []
     for system in grid.system:
         scored = {}
         for name in grid.set:
             read = scorefiles.read_scores(need_file(files.scores(system, name), "score"))
-            bonafide = np.array([labels[trial] == "bonafide" for trial in read["trial"]])
-            scored[name] = (read["score"].to_numpy(), bonafide)
-        pooled = np.concatenate([values for values, _ in scored.values()])
+            scored[name] = scorefiles.by_class(scorefiles.align(read, trials[name]))
+        pooled = np.concatenate([values for classes in scored.values() for values in classes])
         low, high = np.quantile(pooled, [OUTLIERS, 1 - OUTLIERS])
         margin = 0.02 * (high - low) or 0.5
         edges = np.linspace(low - margin, high + margin, BINS + 1)
-        for name, (values, bonafide) in scored.items():
-            inside = values.clip(edges[0], edges[-1])
+        for name, classes in scored.items():
             counts = {
-                "bonafide": np.histogram(inside[bonafide], edges)[0],
-                "spoof": np.histogram(inside[~bonafide], edges)[0],
+                label: np.histogram(values.clip(edges[0], edges[-1]), edges)[0]
+                for label, values in zip(manifest.LABELS, classes, strict=True)
             }
             ends = {"left": edges[:-1], "right": edges[1:]}
             parts.append(pd.DataFrame({"system": system, "set": name, **ends, **counts}))
@@ -240,7 +258,7 @@ def _curves(files: Layout, grid: Grid) -> pd.DataFrame:
 
 
 def _timings(path: Path) -> pd.DataFrame | None:
-    """Sum the seconds of the cells of each stage, in the order of the file."""
+    """Sum the seconds of the cells of each stage, in the order in which stages run."""
     if not path.is_file():
         return None
     cells = pd.DataFrame(
@@ -248,8 +266,12 @@ def _timings(path: Path) -> pd.DataFrame | None:
         columns=["stage", "seconds"],
     )
     groups = cells.groupby("stage", sort=False)["seconds"]
-    summed = groups.agg(cells="count", seconds="sum", longest="max")
-    return summed.reset_index()
+    summed = groups.agg(cells="count", seconds="sum", longest="max").reset_index()
+    return summed.sort_values("stage", key=lambda names: names.map(_place), ignore_index=True)
+
+
+def _place(stage: str) -> int:
+    return STAGES.index(stage) if stage in STAGES else len(STAGES)
 
 
 def _localisation(preset: Preset, files: Layout, grid: Grid, table: pd.DataFrame) -> Localisation:

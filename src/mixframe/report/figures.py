@@ -23,6 +23,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, PathPatch
 from matplotlib.path import Path as Curve
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 
 from mixframe.params import Grid
@@ -42,8 +43,11 @@ DASHES = {
 
 PANEL = 3.45
 """Width of a panel in inches: at 96 pixels an inch it fits a phone unscaled."""
-PERCENTS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
-"""Ticks of a DET axis."""
+TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+"""Percentages on a DET axis,"""
+FEW_TICKS = (0.1, 0.5, 2, 5, 10, 20, 40, 60, 80, 90, 95)
+"""and those on one of more than `WIDE` probits."""
+WIDE = 3.6
 ENVELOPE = 700
 """Steps in which a waveform is drawn, each from its lowest to its highest sample."""
 
@@ -66,7 +70,7 @@ FIGURE_LABELS = {
     "loss": "training loss",
     "dev_loss": "loss on dev",
     "dev_accuracy": "accuracy on dev, %",
-    "frame_eer": "frame EER on held-out splices, %",
+    "frame_eer": "frame EER on held-out, %",
     "dev_eer": "EER on dev, %",
     "dev_cllr": "Cllr on dev, bits",
 }
@@ -167,14 +171,30 @@ def _grid(count: int, columns: int) -> tuple[int, int]:
     return ceil(count / columns), columns
 
 
+def _legend_columns(systems: dict[str, Line], width: float) -> int:
+    """Return how many columns of a legend fit into a width in inches."""
+    entry = 0.6 + 0.075 * max(len(name) for name in systems)
+    return max(1, min(len(systems), int(width / entry)))
+
+
+def _legend_height(systems: dict[str, Line], width: float) -> float:
+    return 0.1 + 0.2 * ceil(len(systems) / _legend_columns(systems, width))
+
+
+def _legend(figure: Figure, systems: dict[str, Line], width: float) -> None:
+    handles = [line.handle(name) for name, line in systems.items()]
+    columns = _legend_columns(systems, width)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
 def det_limits(results: pd.DataFrame) -> tuple[float, float]:
     """Return the ends of both axes of the DET plots of some results, as fractions.
 
-    Half an error is the least a set can show; beyond twice the highest EER there is little to see.
+    Half an error is less than any set can show; far beyond the highest EER there is little to see.
     """
     trials = results[["n_bonafide", "n_spoof"]].to_numpy().max()
     low = max(0.5 / trials, 0.0005)
-    high = min(max(0.5, 2 * results["eer"].max()), 0.95)
+    high = min(max(0.5, 1.6 * results["eer"].max()), 0.95)
     return float(low), float(high)
 
 
@@ -195,11 +215,13 @@ def det(
         limits: ends of both axes, as fractions.
     """
     rows, columns = _grid(len(sets), 3)
-    extra = 0.22 * ceil(len(systems) / (3 * columns)) + 0.1 if legend else 0
-    figure = Figure(figsize=(PANEL * columns, PANEL * rows + extra), layout="constrained")
+    width = PANEL * columns
+    extra = _legend_height(systems, width) if legend else 0
+    figure = Figure(figsize=(width, PANEL * rows + extra), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     low, high = norm.ppf(limits)
-    ticks = [p / 100 for p in PERCENTS if limits[0] <= p / 100 <= limits[1]]
+    percents = TICKS if high - low <= WIDE else FEW_TICKS
+    ticks = [p / 100 for p in percents if limits[0] <= p / 100 <= limits[1]]
     for axis, name in zip(axes.flat, sets, strict=False):
         axis.plot([low, high], [low, high], color=MUTED, linewidth=0.7)
         for system, line in systems.items():
@@ -235,8 +257,7 @@ def det(
     for axis in axes.flat[len(sets) :]:
         axis.remove()
     if legend:
-        handles = [line.handle(system) for system, line in systems.items()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3 * columns)
+        _legend(figure, systems, width)
     return figure
 
 
@@ -296,6 +317,7 @@ def _block(
         percent = f"EER {100 * row['eer']:.2f} %"
         axis.text(1, 1, percent, transform=axis.transAxes, va="top", ha="right", fontsize=8)
         axis.tick_params(labelbottom=axis is axes[-1])
+        axis.xaxis.set_major_locator(MaxNLocator(6))
     axes[0].set_title(system)
     axes[-1].set_xlabel("score, higher = more bona fide")
 
@@ -369,8 +391,9 @@ def training(
     if not shown:
         return note("No model was trained step by step.")
     rows, columns = _grid(len(shown), 3)
-    extra = 0.22 * ceil(len(systems) / (3 * columns)) + 0.1 if legend else 0
-    figure = Figure(figsize=(PANEL * columns, 2.2 * rows + extra), layout="constrained")
+    width = PANEL * columns
+    extra = _legend_height(systems, width) if legend else 0
+    figure = Figure(figsize=(width, 2.2 * rows + extra), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis, (stage, name, unit) in zip(axes.flat, shown, strict=False):
         some = curves[(curves["stage"] == stage) & (curves["figure"] == name)]
@@ -391,19 +414,16 @@ def training(
             axis.set_xscale("log")
         axis.set_title(f"{stage}: {FIGURE_LABELS.get(name, name)}")
         axis.set_xlabel(AXIS_LABELS.get(unit, unit))
-        if name in RATES and name != "dev_accuracy":
-            axis.set_ylim(bottom=0)
         axis.grid(True, axis="y")
     for axis in axes.flat[len(shown) :]:
         axis.remove()
     if legend:
-        handles = [line.handle(system) for system, line in systems.items()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3 * columns)
+        _legend(figure, systems, width)
     return figure
 
 
 @style()
-def localisation(examples: Sequence[Example], threshold: float) -> Figure:
+def localisation(examples: Sequence[Example], threshold: float, legend: bool) -> Figure:
     """Draw examples: the waveform, and below it the probability that a frame was injected.
 
     The true regions are shaded in both. The axes have the same place in every example, so that a
@@ -413,15 +433,16 @@ def localisation(examples: Sequence[Example], threshold: float) -> Figure:
         return note("No frame classifier was trained.")
     columns = min(2, len(examples))
     rows = ceil(len(examples) / columns)
-    figure = Figure(figsize=(5.0 * columns, 2.4 * rows))
-    blocks = figure.subfigures(rows, columns, squeeze=False)
+    heights = [2.1] * rows + [0.3] * legend
+    figure = Figure(figsize=(4.1 * columns, sum(heights)))
+    blocks = figure.subfigures(len(heights), columns, squeeze=False, height_ratios=heights)
     for block, example in zip(blocks.flat, examples, strict=False):
         wave, curve = block.subplots(
             2,
             1,
             sharex=True,
             height_ratios=[2, 3],
-            gridspec_kw={"left": TRACK[0], "right": TRACK[1], "top": 0.9, "bottom": 0.2},
+            gridspec_kw={"left": TRACK[0], "right": TRACK[1], "top": 0.9, "bottom": 0.21},
         )
         _waveform(wave, example)
         for axis in (wave, curve):
@@ -432,11 +453,18 @@ def localisation(examples: Sequence[Example], threshold: float) -> Figure:
         curve.set(ylim=(-0.03, 1.03), yticks=[0, 0.5, 1], ylabel="P(injected)", xlabel="time, s")
         curve.grid(True, axis="y")
         curve.set_xlim(0, example.wave.size / 16_000)
-        wave.set_title(f"{example.set}: {example.utterance}", fontsize=8.5, fontweight="normal")
+        wave.set_title(f"{example.set}: {example.utterance}", fontsize=8, fontweight="normal")
+    if legend:
+        handles = [
+            Patch(color=ORANGE, alpha=0.3, label="spliced in (truth)"),
+            Line2D([], [], color=BLUE, label='probability of "injected"'),
+            Line2D([], [], color=MUTED, linewidth=0.8, dashes=(4, 2), label="threshold"),
+        ]
+        figure.legend(handles=handles, loc="lower center", ncols=3)
     return figure
 
 
-TRACK = (0.105, 0.985)
+TRACK = (0.115, 0.965)
 """Left and right end of the time axis of an example, as shares of its width."""
 
 
@@ -463,21 +491,22 @@ def note(text: str) -> Figure:
 def dag(pipeline: Pipeline) -> Figure:
     """Draw the stages in layers from top to bottom; edges that others imply are left out."""
     places, ways = layout(pipeline)
-    across = max(abs(x) for way in [*ways, list(places.values())] for x, _ in way)
-    layers = max(layer for _, layer in places.values()) + 1
     longest = max(len(stage.name) for stage in pipeline.stages)
     width, height, drop = 0.067 * longest + 0.16, 0.4, 0.72
     step = width + 0.16
-    figure = Figure(figsize=(2 * across * step + width + 0.1, layers * drop - drop + height + 0.1))
+    ends = [x * step + side * width / 2 for x, _ in places.values() for side in (-1, 1)]
+    ends += [x * step for way in ways for x, _ in way]
+    left, right = min(ends) - 0.05, max(ends) + 0.05
+    foot = -drop * max(layer for _, layer in places.values()) - height / 2 - 0.05
+    figure = Figure(figsize=(right - left, height / 2 + 0.05 - foot))
     axis = figure.add_axes((0, 0, 1, 1))
-    side = across * step + width / 2 + 0.05
-    axis.set(xlim=(-side, side), ylim=((1 - layers) * drop - height / 2 - 0.05, height / 2 + 0.05))
+    axis.set(xlim=(left, right), ylim=(foot, height / 2 + 0.05))
     axis.axis("off")
     for way in ways:
-        ends = [(x * step, -layer * drop) for x, layer in way]
-        axis.add_patch(_way(ends, height / 2))
-        x, y = ends[-1]
-        axis.plot(x, y + height / 2 + 0.03, marker="v", markersize=4.5, color=MUTED)
+        points = [(x * step, -layer * drop) for x, layer in way]
+        axis.add_patch(_way(points, height / 2))
+        x, y = points[-1]
+        axis.plot(x, y + height / 2 + 0.04, marker="v", markersize=4.5, color=MUTED)
     for stage in pipeline.stages:
         x, y = places[stage.name][0] * step, -places[stage.name][1] * drop
         axis.add_patch(

@@ -9,14 +9,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 from scipy.optimize import isotonic_regression
 
 from mixframe.errors import MixframeError
 from mixframe.section import read_yaml
 
 Place = tuple[float, int]
-"""x, centred on 0 in units of one node, and layer, counted from 0."""
+"""x in units of one node, and layer, counted from 0."""
 
 SWEEPS = 8
 """Passes that order the nodes of neighbouring layers; more change nothing at this size."""
@@ -173,20 +173,29 @@ def _order(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[str]:
 def _straightened(
     rows: Sequence[Sequence[Any]], links: Sequence[tuple[Any, Any]], x: dict[Any, float]
 ) -> dict[Any, float]:
-    """Move the nodes of each row towards their neighbours, in their order and one apart."""
-    near: dict[Any, list[Any]] = {name: [] for name in x}
+    """Move the places of each row towards their neighbours, in their order and at least one apart.
+
+    The long edges weigh more, so that they run straight (Gansner et al., 1993).
+    """
+    near: dict[Any, list[tuple[Any, int]]] = {name: [] for name in x}
     for a, b in links:
-        near[a].append(b)
-        near[b].append(a)
+        weight = 1 + 3 * (isinstance(a, tuple) + isinstance(b, tuple))
+        near[a].append((b, weight))
+        near[b].append((a, weight))
     x = dict(x)
-    for sweep in range(SWEEPS):
+    for sweep in range(4 * SWEEPS):
         for row in rows if sweep % 2 == 0 else rows[::-1]:
-            wish = [fmean([x[n] for n in near[name]] or [x[name]]) for name in row]
+            weights = [sum(w for _, w in near[name]) or 1 for name in row]
+            wish = [
+                fmean(
+                    [x[n] for n, _ in near[name]] or [x[name]], [w for _, w in near[name]] or None
+                )
+                for name in row
+            ]
             # With every place less its index, "one apart" is "not falling": least squares.
-            slack = isotonic_regression([w - i for i, w in enumerate(wish)]).x
+            slack = isotonic_regression([w - i for i, w in enumerate(wish)], weights=weights).x
             x |= {name: float(s + i) for i, (name, s) in enumerate(zip(row, slack, strict=True))}
-    middle = (min(x.values()) + max(x.values())) / 2
-    return {name: value - middle for name, value in x.items()}
+    return x
 
 
 def _centred(row: Sequence[Any]) -> Iterable[tuple[Any, float]]:

@@ -17,6 +17,7 @@ from mixframe.audio import encode_flac
 from mixframe.report import figures
 from mixframe.report.collect import Collected, Localisation
 from mixframe.report.figures import Line
+from mixframe.scorefiles import sign_warning
 from mixframe.tables import markdown, percent
 
 VARIABLES = {
@@ -124,6 +125,11 @@ def render(data: Collected, systems: dict[str, Line], drawn: Drawn) -> str:
         totals=data.corpus[["bonafide", "spoof", "hours"]].sum().to_dict(),
         table=result_rows(data.results, data.grid.system, data.grid.set),
         readings=readings(data.results, data.grid.set),
+        warnings=[
+            f"{row['system']} on {row['set']}: {warning}"
+            for row in data.results.to_dict("records")
+            if (warning := sign_warning(row["eer"]))
+        ],
         markdown=markdown(data.summary),
         legend=[(name, _swatch(line)) for name, line in systems.items()],
         det=_panels(drawn.det, "det", "DET curves on {}"),
@@ -141,6 +147,7 @@ def render(data: Collected, systems: dict[str, Line], drawn: Drawn) -> str:
         stages=[(s.name, s.command) for s in data.pipeline.stages],
         parameters=data.parameters.to_dict("records"),
         timings=_bars(data.timings),
+        version=dict(data.versions)["mixframe"],
     )
 
 

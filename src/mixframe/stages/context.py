@@ -60,7 +60,7 @@ def running(context: Context, stage: str, cell: str = "") -> Iterator[None]:
         yield
         seconds = time.monotonic() - start
         log(f"{title}: done in {seconds:.1f} s")
-    path = context.files.timings
+    path = context.files.local_timings
     with stage_lock(path.with_suffix(".lock"), "timings", wait=60):
         known = json.loads(path.read_text()) if path.is_file() else {}
         known[f"{stage}@{cell}" if cell else stage] = round(seconds, 2)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from mixframe import bootstrap, manifest, metrics, scorefiles
 from mixframe.errors import MixframeError
@@ -118,7 +118,7 @@ def det_curve(bonafide: np.ndarray, spoof: np.ndarray) -> pd.DataFrame:
     det = metrics.det_points(bonafide, spoof)
     inside = (det.p_fa > 0) & (det.p_fa < 1) & (det.p_miss > 0) & (det.p_miss < 1)
     points = pd.DataFrame({"p_fa": det.p_fa[inside], "p_miss": det.p_miss[inside]})
-    points = points.assign(x=norm.ppf(points["p_fa"]), y=norm.ppf(points["p_miss"]))
+    points = points.assign(x=ndtri(points["p_fa"]), y=ndtri(points["p_miss"]))
     if len(points) > DET_POINTS:
         # Even steps along the curve, not along the trials, keep its ends.
         step = np.hypot(points["x"].diff().fillna(0), points["y"].diff().fillna(0)).cumsum()

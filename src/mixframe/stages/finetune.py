@@ -11,15 +11,14 @@ results/<preset>/curves/finetune-<system>.csv.
 
 import numpy as np
 
-from mixframe import lfcc, manifest, scorefiles
+from mixframe import lfcc, manifest, metrics, scorefiles
 from mixframe.audio import SAMPLE_RATE
-from mixframe.models import backbone as backbones
+from mixframe.layout import FOUNDATION_FILES
 from mixframe.params import Lfcc, Lora, Neural, pick
 from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
-from mixframe.systems import LINEAR, new_detector, save_linear, start_encoder, write_card
+from mixframe.systems import MIXTURES, new_detector, save_mixtures, start_encoder, write_card
 from mixframe.training.data import cached_reader
 from mixframe.training.loop import Runner, train
-from mixframe.training.utterances import UtteranceTask
 
 
 def run(context: Context, system: str) -> None:
@@ -37,6 +36,9 @@ def run(context: Context, system: str) -> None:
 
 
 def _neural(context: Context, system: str, params: Neural) -> None:
+    # The classical system has no need for transformers, which takes seconds to import.
+    from mixframe.training.utterances import UtteranceTask
+
     preset, files = context.preset, context.files
     table = manifest.read(files.manifest, ["train", "dev"])
     dev = table[table["set"] == "dev"]
@@ -55,7 +57,7 @@ def _neural(context: Context, system: str, params: Neural) -> None:
         "score": preset.score.model_dump(),
         "seed": preset.seed,
     }
-    inputs = [files.manifest, files.audio, *(start / name for name in backbones.FILES)]
+    inputs = [files.manifest, files.audio, *(start / name for name in FOUNDATION_FILES)]
     state = files.state("finetune", system, state_key(values, inputs))
     outcome = train(
         task, params.train, params.average, runner, state, preset.seed, f"finetune {system}"
@@ -79,17 +81,26 @@ def _classical(context: Context, system: str, params: Lfcc) -> None:
     read = cached_reader(0)
     longest = int(preset.score.max_seconds * SAMPLE_RATE)
     lengths = [min(n, longest) for n in table["samples"]]
-    values = lfcc.features(manifest.refs(table), lengths, params, read, f"finetune {system}")
-    bonafide = (table["label"] == "bonafide").to_numpy()
+    frames = lfcc.features(manifest.refs(table), lengths, params, read, f"finetune {system}")
     dev = (table["set"] == "dev").to_numpy()
-    model, rows = lfcc.fit(values[~dev], bonafide[~dev], values[dev], bonafide[dev], params)
-    n_parameters = model.weight.size + 1
+    mixtures = {}
+    for label in manifest.LABELS:
+        rows = np.flatnonzero(~dev & (table["label"] == label).to_numpy())
+        mixtures[label] = lfcc.fit([frames[i] for i in rows], params, preset.seed)
+    scores = lfcc.score(
+        mixtures["bonafide"], mixtures["spoof"], [frames[i] for i in np.flatnonzero(dev)]
+    )
+    bonafide = (table.loc[dev, "label"] == "bonafide").to_numpy()
+    n_parameters = sum(v.size for m in mixtures.values() for v in vars(m).values())
     with fresh_folder(files.finetuned(system)) as folder:
-        save_linear(model, folder / LINEAR)
+        save_mixtures(mixtures, folder / MIXTURES)
         counts = {"trainable": n_parameters, "total": n_parameters}
         write_card(folder, None, {"parameters": counts})
-    _write_dev(context, system, table.loc[dev, "utterance"].tolist(), model.score(values[dev]))
-    write_rows(rows, files.curve("finetune", system))
+    _write_dev(context, system, table.loc[dev, "utterance"].tolist(), scores)
+    dev_eer = metrics.eer(scores[bonafide], scores[~bonafide])
+    write_rows(
+        [{"components": params.components, "dev_eer": dev_eer}], files.curve("finetune", system)
+    )
 
 
 def _write_dev(context: Context, system: str, utterances: list[str], scores: np.ndarray) -> None:

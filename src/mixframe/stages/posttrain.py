@@ -18,6 +18,7 @@ from mixframe.models import backbone as backbones
 from mixframe.params import pick
 from mixframe.splicing import Reader, Recipe, as_recorded, read_plan, recipes
 from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
+from mixframe.tensors import save_tensors
 from mixframe.training.data import cached_reader
 from mixframe.training.frames import FrameModel, FrameTask, frame_scores
 from mixframe.training.loop import Runner, train
@@ -69,7 +70,7 @@ def run(context: Context, system: str) -> None:
             preprocessor = read_json(files.foundation / "preprocessor_config.json")
             backbones.save(encoder, folder, preprocessor)
             path = folder / "classifier.safetensors"
-            backbones.save_tensors(model.classifier.state_dict(), path)
+            save_tensors(model.classifier.state_dict(), path)
             with atomic_path(folder / "frames.parquet") as temporary:
                 frames.to_parquet(temporary, index=False, compression="zstd")
         write_rows(outcome.rows, files.curve("posttrain", system))

@@ -42,7 +42,11 @@ def run(context: Context) -> None:
         for name in counts.index:
             log(f"  {name}: {', '.join(f'{n:,} {c}' for c, n in counts.loc[name].items())}")
         statistics = shortcuts(table)
-        _refuse_shortcuts(statistics, params.shortcut_min_eer)
+        try:
+            _refuse_shortcuts(statistics, params.shortcut_min_eer)
+        except MixframeError:
+            files.audio.unlink()
+            raise
         write_text(files.shortcuts, statistics.to_csv(index=False, lineterminator="\n"))
         write_text(files.protocol, protocol_lines(table))
         manifest.write(table, files.manifest)

@@ -66,7 +66,7 @@ def draw_panels(data: Collected, systems: dict[str, Line]) -> Drawn:
             )
             for stage, name, axis in figures.panels(data.curves)
         },
-        examples=[svg(figures.localisation([e], where.threshold)) for e in where.examples]
+        examples=[svg(figures.localisation([e], where.threshold, False)) for e in where.examples]
         if where
         else [],
         dag=svg(figures.dag(data.pipeline)),
@@ -89,7 +89,7 @@ def draw_files(data: Collected, systems: dict[str, Line]) -> dict[str, tuple[Fig
         "attacks": (figures.attacks(data.attacks, list(systems), sets), data.attacks),
         "curves": (figures.training(data.curves, systems, shown, True), data.curves),
         "localisation": (
-            figures.localisation(examples, where.threshold if where else 0.5),
+            figures.localisation(examples, where.threshold if where else 0.5, True),
             frame_table(examples),
         ),
         "dag": (figures.dag(data.pipeline), edges),

@@ -5,8 +5,6 @@ grid), the preset's `splice.<policy>` section and `seed`.
 Writes: results/<preset>/splice/<policy>.parquet.
 """
 
-import numpy as np
-
 from mixframe import manifest, splicing
 from mixframe.files import read_json
 from mixframe.frames import FrameGrid
@@ -28,7 +26,7 @@ def run(context: Context, policy: str) -> None:
         table = manifest.read(context.files.manifest)
         planned = splicing.plan(table, section, grid, context.preset.seed)
         splicing.write_plan(planned, context.files.plan(policy))
-        injected = sum(int(np.sum(e) - np.sum(s)) for s, e in zip(planned.starts, planned.ends))
+        injected = int(planned["ends"].map(sum).sum() - planned["starts"].map(sum).sum())
         log(
             f"  {len(planned):,} rows, {(planned['injector'] != '').mean():.0%} spliced, "
             f"{injected / planned['n_samples'].sum():.1%} of all samples injected"

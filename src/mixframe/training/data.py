@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from mixframe.audio import AudioRef, Waveform
 from mixframe.audio import read as read_audio
-from mixframe.models.backbone import Backbone, normalise
+
+if TYPE_CHECKING:
+    from mixframe.models.backbone import Backbone
 
 T = TypeVar("T")
 
@@ -52,7 +54,12 @@ class Batch:
         return Batch(self.waves.to(device), self.lengths.to(device), self.targets.to(device), mask)
 
 
-def pad(waves: Sequence[Waveform], backbone: Backbone) -> tuple[Tensor, Tensor]:
+def normalise(wave: Tensor) -> Tensor:
+    """Scale (n,) samples to zero mean and unit variance, as Wav2Vec2FeatureExtractor does."""
+    return (wave - wave.mean()) / torch.sqrt(wave.var(unbiased=False) + 1e-7)
+
+
+def pad(waves: Sequence[Waveform], backbone: "Backbone") -> tuple[Tensor, Tensor]:
     """Scale as the encoder wants and pad to one length.
 
     Returns:
@@ -94,7 +101,7 @@ def cached_reader(max_utterances: int) -> Callable[[AudioRef, int, int | None], 
 
     def read(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Waveform:
         end = None if n_samples is None else start + n_samples
-        return whole(ref)[start:end].astype(np.float32) / 32768
+        return whole(ref)[start:end].astype(np.float32) / np.float32(32768)
 
     return read
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mixframe import metrics
-from mixframe.models.backbone import Backbone, encode, frame_mask
+from mixframe.models.backbone import Backbone, encode, frame_mask, freeze_convolutions
 from mixframe.models.heads import FrameClassifier
 from mixframe.params import Posttrain
 from mixframe.splicing import Reader, Recipe, load
@@ -24,7 +24,7 @@ class FrameModel(nn.Module):
         torch.manual_seed(seed)
         self.backbone = backbone
         self.encoder = backbone.model
-        self.encoder.feature_extractor._freeze_parameters()
+        freeze_convolutions(backbone)
         self.classifier = FrameClassifier(backbone.dim, hidden)
 
     def forward(self, waves: Tensor, lengths: Tensor) -> Tensor:

@@ -22,13 +22,11 @@ from mixframe.training.data import Batch, prefetch
 
 
 class Task(Protocol):
-    """What is trained.
+    """What is trained."""
 
-    Attributes:
-        model: the module whose trainable parameters are optimised.
-    """
-
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """The module whose trainable parameters are optimised."""
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step; it depends on the step only."""
@@ -246,8 +244,8 @@ def _trained(model: nn.Module) -> dict[str, Tensor]:
 
     Copies, because a state dict aliases the weights and would follow them in later steps.
     """
-    parts = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    parts |= dict(model.named_buffers())
+    parts: dict[str, Tensor] = dict(model.named_buffers())
+    parts.update((n, p) for n, p in model.named_parameters() if p.requires_grad)
     return {n: t.detach().to("cpu", copy=True) for n, t in parts.items()}
 
 
@@ -260,7 +258,8 @@ def _keep_best(best: list[Kept], rank: tuple[float, ...], model: nn.Module, n: i
 
 def _load_mean(model: nn.Module, states: Sequence[dict[str, Tensor]]) -> None:
     """Load the element-wise mean of several states into the model."""
-    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    own: dict[str, Tensor] = dict(model.named_buffers())
+    own.update(model.named_parameters())
     with torch.no_grad():
         for name in states[0]:
             stack = torch.stack([s[name].double() for s in states])

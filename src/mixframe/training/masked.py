@@ -161,7 +161,7 @@ class MaskedTask:
         return float(self._weights(batch).sum())
 
     def _weights(self, part: Batch) -> Tensor:
-        """Return (B, T) weights: alpha for masked frames, 1 - alpha for the others, 0 for padding."""
+        """Return (B, T) weights: alpha if masked, 1 - alpha if not, 0 for padding."""
         assert part.mask is not None
         alpha = self._params.masking.alpha
         weights = torch.where(part.mask, alpha, 1 - alpha)

@@ -1,0 +1,122 @@
+"""Foundation models: the format others read, their frames, padding that does not show."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from transformers import AutoModel, HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
+
+from mixframe.errors import MixframeError
+from mixframe.models import backbone as backbones
+from mixframe.params import Encoder
+from mixframe.tensors import load_tensors, save_tensors
+
+PLAIN = Encoder(dropout=0.0)
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": [8] * 7,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
+
+
+def padded(lengths, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    waves = [torch.randn(n, generator=generator) for n in lengths]
+    return torch.nn.utils.rnn.pad_sequence(waves, batch_first=True), torch.tensor(lengths)
+
+
+def test_what_is_saved_is_what_transformers_reads(encoder_folder):
+    ours = backbones.load(encoder_folder, PLAIN)
+    theirs = AutoModel.from_pretrained(encoder_folder, local_files_only=True).eval()
+    assert isinstance(theirs, HubertModel)
+    ours.model.eval()
+    waves, lengths = padded([4000])
+    with torch.no_grad():
+        expected = theirs(waves).last_hidden_state
+        assert torch.allclose(backbones.encode(ours, waves, lengths, False)[0], expected, atol=1e-6)
+
+
+def test_equal_weights_give_equal_files(encoder_folder, tmp_path):
+    loaded = backbones.load(encoder_folder, PLAIN)
+    preprocessor = json.loads((encoder_folder / "preprocessor_config.json").read_text())
+    backbones.save(loaded, tmp_path / "again", preprocessor)
+    for name in backbones.FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (encoder_folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("n_samples", [400, 719, 720, 16_000, 16_399])
+def test_frames_are_as_many_as_the_model_gives(encoder, n_samples):
+    waves, lengths = padded([n_samples])
+    layers = backbones.encode(encoder, waves, lengths, True)
+    assert len(layers) == encoder.n_layers + 1
+    assert {x.shape for x in layers} == {(1, encoder.grid.n_frames(n_samples), encoder.dim)}
+
+
+def test_padding_does_not_change_valid_frames(encoder):
+    encoder.model.eval()
+    waves, lengths = padded([3000, 9000, 5000])
+    with torch.no_grad():
+        together = backbones.encode(encoder, waves, lengths, True)
+        for i, n in enumerate(lengths.tolist()):
+            alone = backbones.encode(encoder, waves[i : i + 1, :n], lengths[i : i + 1], True)
+            n_frames = encoder.grid.n_frames(n)
+            for a, b in zip(alone, together, strict=True):
+                assert torch.allclose(a[0], b[i, :n_frames], atol=1e-5)
+
+
+def test_a_front_end_normalised_over_time_takes_equal_lengths_only():
+    model = Wav2Vec2Model(Wav2Vec2Config(**SMALL, feat_extract_norm="group"))
+    group = backbones.wrap(model.eval(), {"do_normalize": True})
+    assert not group.masks_padding
+    waves, _ = padded([4000, 4000])
+    backbones.encode(group, waves, torch.tensor([4000, 4000]), False)
+    with pytest.raises(MixframeError, match="utterances of one length"):
+        backbones.encode(group, waves, torch.tensor([4000, 3000]), False)
+
+
+def test_random_weights_come_from_their_seed(encoder_folder):
+    one, again, other = (
+        backbones.load(encoder_folder, PLAIN, seed).model.state_dict() for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(one[k], again[k]) for k in one)
+    assert any(not torch.equal(one[k], other[k]) for k in one)
+
+
+def test_a_missing_weight_is_named(encoder_folder):
+    weights = load_tensors(encoder_folder / "model.safetensors", "")
+    gone = "encoder.layers.1.attention.q_proj.weight"
+    del weights[gone]
+    save_tensors(weights, encoder_folder / "model.safetensors")
+    with pytest.raises(MixframeError, match=gone):
+        backbones.load(encoder_folder, PLAIN)
+
+
+def test_a_missing_file_is_named(encoder_folder):
+    (encoder_folder / "model.safetensors").unlink()
+    with pytest.raises(MixframeError, match=r"model\.safetensors: no such file.*stage 'pretrain'"):
+        backbones.load(encoder_folder, PLAIN)
+
+
+def test_a_model_without_a_convolution_front_end_is_refused(encoder_folder):
+    shutil.rmtree(encoder_folder)
+    encoder_folder.mkdir()
+    for name in ("preprocessor_config.json", "model.safetensors"):
+        (encoder_folder / name).write_text("{}")
+    (encoder_folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(MixframeError, match="'bert' has no conv_kernel"):
+        backbones.load(encoder_folder, PLAIN)
+
+
+def test_layerdrop_and_specaugment_are_off_whatever_the_file_says(encoder_folder):
+    path = encoder_folder / "config.json"
+    config = json.loads(path.read_text()) | {"layerdrop": 0.5, "hidden_dropout": 0.3}
+    path.write_text(json.dumps(config))
+    loaded = backbones.load(encoder_folder, PLAIN).model.config
+    assert isinstance(loaded, HubertConfig)
+    assert (loaded.layerdrop, loaded.hidden_dropout, loaded.apply_spec_augment) == (0, 0, False)
+    assert backbones.load(encoder_folder, Encoder(dropout=0.1)).model.config.hidden_dropout == 0.1

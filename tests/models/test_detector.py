@@ -1,0 +1,168 @@
+"""The detector: scores that depend on their utterance alone, adapters that others can read."""
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModel, WavLMConfig, WavLMModel
+
+from mixframe import manifest
+from mixframe.audio import read
+from mixframe.errors import MixframeError
+from mixframe.models import backbone as backbones
+from mixframe.models.detector import Detector
+from mixframe.models.heads import AttentiveStatistics, MeanPool
+from mixframe.params import Compute, Encoder, Neural, Score, Train
+from mixframe.scoring import score
+from mixframe.training.loop import Runner, train
+from mixframe.training.utterances import UtteranceTask, class_weights
+
+TRAIN = Train(
+    steps=2,
+    batch=4,
+    slices=2,
+    lr=0.01,
+    weight_decay=0.0,
+    warmup=0,
+    schedule="constant",
+    clip_norm=0.0,
+    evaluate_every=1,
+    checkpoint_every=5,
+    precision="fp32",
+)
+LORA = {"kind": "lora", "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["q_proj", "v_proj"]}
+RUN = Runner(Compute(device="cpu", threads=2, workers=1, keep_utterances=0))
+
+
+def neural(adapter=LORA, layers="weighted", pooling="attentive"):
+    return Neural.model_validate(
+        {
+            "kind": "neural",
+            "encoder": "foundation",
+            "adapter": adapter,
+            "head": {"kind": "pooled", "layers": layers, "pooling": pooling, "hidden": 8},
+            "crop_seconds": 0.5,
+            "class_weights": "auto",
+            "average": 1,
+            "train": TRAIN.model_dump(),
+        }
+    )
+
+
+@pytest.mark.parametrize("adapter", [LORA, {"kind": "full"}, {"kind": "none"}])
+@pytest.mark.parametrize(("layers", "pooling"), [("weighted", "attentive"), ("last", "mean")])
+def test_training_reaches_every_parameter_and_survives_its_files(
+    encoder_folder, make_manifest, tmp_path, adapter, layers, pooling
+):
+    params = neural(adapter, layers, pooling)
+    table = make_manifest({"train": 3, "dev": 3})
+    rows = {name: table[table["set"] == name] for name in ("train", "dev")}
+
+    def fresh():
+        return Detector(backbones.load(encoder_folder, Encoder(dropout=0.0)), params, 0)
+
+    detector = fresh()
+    before = {n: p.clone() for n, p in detector.named_parameters()}
+    task = UtteranceTask(
+        detector, params, Score(batch=4, max_seconds=5.0), read, rows["train"], rows["dev"], 0
+    )
+    train(task, params.train, 0, RUN, tmp_path / "s.pt", 0, "test")
+    for name, parameter in detector.named_parameters():
+        frozen = not parameter.requires_grad
+        assert frozen == torch.equal(before[name], parameter), name
+        assert not (parameter.requires_grad and "feature_extractor" in name)
+    detector.save(tmp_path / "system")
+    other = fresh()
+    other.restore(tmp_path / "system")
+    other.eval()
+    assert np.array_equal(task.dev_scores(RUN), scores_of(other, rows["dev"]))
+
+
+def scores_of(detector, rows, batch=4, read=read):
+    refs, samples = manifest.refs(rows), rows["samples"].tolist()
+    return score(detector, refs, samples, Score(batch=batch, max_seconds=5.0), RUN, read)
+
+
+def test_a_score_does_not_depend_on_its_batch_mates(encoder, make_manifest):
+    rows = make_manifest({"eval": 10}, seconds=(0.1, 1.5))
+    detector = Detector(encoder, neural(), 0).eval()
+    together = scores_of(detector, rows, batch=20)
+    alone = scores_of(detector, rows, batch=1)
+    shuffled = scores_of(detector, rows.sample(frac=1, random_state=0), batch=7)
+    order = rows.sample(frac=1, random_state=0).index
+    assert np.abs(together - alone).max() < 1e-5
+    assert np.abs(together[order] - shuffled).max() < 1e-5
+    assert len(np.unique(alone.round(4))) > 5
+
+
+def test_the_adapter_is_peft_s(encoder_folder, tmp_path):
+    detector = Detector(backbones.load(encoder_folder, Encoder(dropout=0.0)), neural(), 0)
+    with torch.no_grad():
+        for name, parameter in detector.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    detector.save(tmp_path)
+    base = AutoModel.from_pretrained(encoder_folder, local_files_only=True)
+    loaded = PeftModel.from_pretrained(base, tmp_path).eval()
+    detector.eval()
+    waves, lengths = torch.randn(1, 4000), torch.tensor([4000])
+    with torch.no_grad():
+        expected = backbones.encode(detector.backbone, waves, lengths, False)[0]
+        assert torch.allclose(loaded(waves).last_hidden_state, expected, atol=1e-6)
+
+
+def test_files_of_another_system_are_refused(encoder_folder, tmp_path):
+    fresh = backbones.load(encoder_folder, Encoder(dropout=0.0))
+    Detector(fresh, neural(layers="last"), 0).save(tmp_path)
+    again = backbones.load(encoder_folder, Encoder(dropout=0.0))
+    with pytest.raises(MixframeError, match="do not fit this system"):
+        Detector(again, neural(), 0).restore(tmp_path)
+
+
+def test_an_unknown_lora_target_is_named_with_the_choices(encoder):
+    with pytest.raises(MixframeError, match=r"'query'; its linear modules are .*q_proj"):
+        Detector(encoder, neural(LORA | {"targets": ["query"]}), 0)
+
+
+def test_lora_that_a_model_does_not_call_is_refused_by_name(make_manifest, tmp_path):
+    """WavLM's attention reads the weights of q_proj and v_proj past the modules."""
+    config = WavLMConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=[8] * 7,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        layerdrop=0.0,
+        apply_spec_augment=False,
+    )
+    params = neural()
+    detector = Detector(backbones.wrap(WavLMModel(config), {}), params, 0)
+    rows = make_manifest({"train": 2})
+    task = UtteranceTask(detector, params, Score(batch=4, max_seconds=5.0), read, rows, rows, 0)
+    with pytest.raises(MixframeError, match=r"(?s)get no gradient:.*q_proj.lora_A"):
+        train(task, params.train, 0, RUN, tmp_path / "s.pt", 0, "test")
+
+
+def test_pooling_ignores_masked_frames_and_gives_statistics():
+    frames, mask = torch.randn(2, 6, 3), torch.tensor([[True] * 4 + [False] * 2, [True] * 6])
+    changed = frames.clone()
+    changed[0, 4:] = 1e3
+    for pool in (AttentiveStatistics(3, 4), MeanPool()):
+        assert torch.allclose(pool(frames, mask), pool(changed, mask))
+    assert torch.allclose(MeanPool()(frames, mask)[0], frames[0, :4].mean(0))
+    flat = AttentiveStatistics(3, 4)
+    torch.nn.init.zeros_(flat.attention[2].weight)
+    pooled = flat(frames, mask)[1]
+    assert torch.allclose(pooled[:3], frames[1].mean(0), atol=1e-6)
+    assert torch.allclose(pooled[3:], frames[1].std(0, unbiased=False), atol=1e-5)
+
+
+def test_class_weights_balance_the_classes():
+    labels = np.array([0] * 30 + [1] * 10)
+    spoof, bonafide = class_weights(labels)
+    assert spoof * 30 == pytest.approx(bonafide * 10)
+    assert spoof * 30 + bonafide * 10 == pytest.approx(40)

@@ -1,0 +1,308 @@
+"""The whole pipeline at smoke size, as a user runs it: under DVC, killed, changed, restored."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+pytestmark = pytest.mark.slow
+
+
+def run(folder, *command, ok=True):
+    """Run a command in a folder and return what it printed."""
+    done = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=400
+    )
+    if ok:
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def clone(folder):
+    """Copy the working tree, without what git ignores, and set the preset to smoke."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    params = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(params.replace("preset: demo", "preset: smoke", 1))
+    # The speech is pinned by sha256, so that of an earlier download serves as well.
+    if (ROOT / "data" / "demo").is_dir():
+        shutil.copytree(ROOT / "data" / "demo", folder / "data" / "demo")
+    run(folder, "git", "init", "-q")
+    return folder
+
+
+def commit(folder):
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "x")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A clone in which `dvc repro` has run."""
+    folder = clone(tmp_path_factory.mktemp("finished"))
+    start = time.monotonic()
+    log = run(folder, "dvc", "repro")
+    (folder / "repro.log").write_text(log)
+    (folder / "repro.seconds").write_text(str(time.monotonic() - start))
+    run(folder, "dvc", "status")
+    return folder
+
+
+def results(folder, *patterns):
+    root = folder / "results" / "smoke"
+    return {str(p.relative_to(root)): p.read_bytes() for g in patterns for p in root.glob(g)}
+
+
+def ran(log):
+    return set(re.findall(r"Running stage '([^']+)'", log))
+
+
+def test_repro_leaves_every_output_and_nothing_to_do(finished):
+    assert "Data and pipelines are up to date" in run(finished, "dvc", "status")
+    assert "up to date" in run(finished, "dvc", "repro").splitlines()[-1]
+    stages = set(re.findall(r"^(\S+@smoke\S*)", run(finished, "dvc", "stage", "list"), re.M))
+    assert ran((finished / "repro.log").read_text()) == stages
+    summary = json.loads((finished / "results/smoke/summary.json").read_text())
+    grid = yaml.safe_load((finished / "params.yaml").read_text())["grid"]
+    assert list(summary["systems"]) == grid["system"]
+    for entry in summary["systems"].values():
+        for name in grid["set"]:
+            figures = entry["sets"][name]
+            assert 0 <= figures["eer_low"] <= figures["eer_high"] <= 1
+    shown = run(finished, "mixframe", "show")
+    assert all(system in shown for system in grid["system"])
+    assert "report.html" in shown
+
+
+def test_every_trial_has_one_score_and_scoring_twice_changes_nothing(finished):
+    table = pd.read_parquet(finished / "results/smoke/corpus/manifest.parquet")
+    scores = results(finished, "scores/*/*.tsv")
+    assert len(scores) == 6 * 4
+    for name in scores:
+        rows = pd.read_csv(finished / "results/smoke" / name, sep="\t")
+        expected = table.loc[table["set"] == Path(name).stem, "utterance"]
+        assert list(rows.columns) == ["filename", "cm-score"]
+        assert rows["filename"].tolist() == expected.tolist()
+        assert np.isfinite(rows["cm-score"]).all()
+    run(finished, "mixframe", "score", "--system", "mfpt", "--set", "eval_unseen")
+    assert results(finished, "scores/*/*.tsv") == scores
+
+
+def test_outputs_come_back_from_the_cache(finished):
+    before = results(finished, "**/*.safetensors", "**/*.tsv", "**/*.json", "report.html")
+    (finished / "kept").mkdir()
+    shutil.copytree(finished / "results", finished / "kept" / "results")
+    git_tracked = results(
+        finished,
+        "metrics/*",
+        "details/*",
+        "det/*",
+        "frames/*",
+        "curves/*",
+        "figures/*",
+        "finetune/*/card.json",
+        "*.json",
+        "table.md",
+        "corpus/shortcuts.csv",
+    )
+    shutil.rmtree(finished / "results")
+    for name, data in git_tracked.items():
+        path = finished / "results/smoke" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    run(finished, "dvc", "checkout")
+    shutil.rmtree(finished / "kept")
+    after = results(finished, "**/*.safetensors", "**/*.tsv", "**/*.json", "report.html")
+    assert after == before
+    assert ran(run(finished, "dvc", "repro")) == set()
+
+
+KILLED = [
+    ("pretrain", []),
+    ("posttrain", ["--system", "mfpt"]),
+    ("finetune", ["--system", "mfpt"]),
+    ("score", ["--system", "mfpt", "--set", "eval_seen"]),
+]
+
+
+def test_killed_stages_end_with_the_same_bytes_whatever_the_threads(finished, tmp_path):
+    folder = clone(tmp_path)
+    shutil.copytree(finished / "results", folder / "results")
+    wanted = {
+        "pretrain": ("pretrain/*", "curves/pretrain.csv"),
+        "posttrain": ("posttrain/mfpt/*", "curves/posttrain-mfpt.csv"),
+        "finetune": ("finetune/mfpt/*", "curves/finetune-mfpt.csv", "scores/mfpt/dev.tsv"),
+        "score": ("scores/mfpt/eval_seen.tsv",),
+    }
+    for stage, options in KILLED:
+        expected = results(folder, *wanted[stage])
+        assert expected
+        for name in expected:
+            (folder / "results/smoke" / name).unlink()
+        state = folder / ".mixframe" / "smoke"
+        command = [str(BIN / "mixframe"), stage, *options, "--threads", "1", "--workers", "1"]
+        process = subprocess.Popen(
+            command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        deadline = time.monotonic() + 120
+        # A training stage dies after its first checkpoint, scoring as soon as it holds its lock.
+        signs = f"{stage}-*.pt" if stage != "score" else "score-*.lock"
+        while not list(state.glob(signs)):
+            assert process.poll() is None, process.communicate()[1].decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not results(folder, *wanted[stage]), f"{stage} left outputs though it was killed"
+        log = run(folder, "mixframe", stage, *options, "--threads", "2", "--workers", "2")
+        if stage != "score":
+            assert "going on from step" in log
+            assert not list(state.glob(f"{stage}-*.pt"))
+        assert results(folder, *wanted[stage]) == expected, stage
+
+
+def test_a_second_process_on_the_same_stage_is_refused(finished):
+    from mixframe.files import stage_lock
+
+    with stage_lock(finished / ".mixframe/smoke/finetune-lora.lock", "test"):
+        log = run(finished, "mixframe", "finetune", "--system", "lora", ok=False)
+    assert "finetune smoke lora: another process is running this stage" in log
+
+
+def test_an_ablation_runs_what_it_touches_and_shows_both_values(finished):
+    commit(finished)
+    preset = finished / "presets" / "smoke.yaml"
+    values = yaml.safe_load(preset.read_text())
+    values["splice"]["mfpt"]["injector"] = "any"
+    preset.write_text(yaml.safe_dump(values, sort_keys=False))
+    log = run(finished, "dvc", "repro")
+    assert {name.replace("@smoke", "") for name in ran(log)} == {
+        "splice-mfpt",
+        "posttrain-mfpt",
+        "finetune_posttrained-mfpt",
+        *(f"score-mfpt-{name}" for name in ("eval_seen", "eval_unseen", "eval_partial")),
+        "evaluate-mfpt",
+        "evaluate_frames-mfpt",
+        "summary",
+        "report",
+    }
+    assert re.search(
+        r"splice\.mfpt\.injector\s+spoof\s+any", run(finished, "dvc", "params", "diff")
+    )
+    diff = run(finished, "dvc", "metrics", "diff")
+    assert re.search(r"metrics/mfpt\.json\s+eval_seen\.", diff)
+    assert "metrics/lora.json" not in diff
+
+
+def fails(folder, *command):
+    done = subprocess.run(
+        [str(BIN / "mixframe"), *command],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def spoiled(finished, tmp_path):
+    """A copy of the finished clone's tables, to be spoiled by a test."""
+    folder = clone(tmp_path)
+    shutil.copytree(finished / "results", folder / "results")
+    return folder
+
+
+def edit_manifest(folder, change):
+    path = folder / "results/smoke/corpus/manifest.parquet"
+    table = change(pd.read_parquet(path))
+    table.to_parquet(path, index=False)
+
+
+def test_bad_audio_is_named_and_leaves_nothing(spoiled):
+    bad = spoiled / "nan.wav"
+    soundfile.write(bad, np.full(16_000, np.nan, dtype=np.float32), 16_000, subtype="FLOAT")
+
+    def spoil(table):
+        row = table.index[table["set"] == "eval_seen"][3]
+        table.loc[row, ["path", "offset", "n_bytes"]] = [str(bad), 0, 0]
+        table.loc[row, "samples"] = 16_000
+        return table
+
+    edit_manifest(spoiled, spoil)
+    path = spoiled / "results/smoke/scores/lora/eval_seen.tsv"
+    before = path.read_bytes()
+    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_seen")
+    assert "nan.wav" in message
+    assert "not finite" in message
+    assert path.read_bytes() == before
+    soundfile.write(bad, np.zeros(0, dtype=np.float32), 16_000, subtype="FLOAT")
+    assert "without samples" in fails(spoiled, "score", "--system", "lora", "--set", "eval_seen")
+
+
+def test_missing_inputs_and_empty_sets_are_named(spoiled):
+    edit_manifest(spoiled, lambda t: t[(t["set"] != "eval_seen") | (t["label"] == "spoof")])
+    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_seen")
+    assert "set 'eval_seen' has no bonafide utterances" in message
+    (spoiled / "results/smoke/pretrain/model.safetensors").unlink()
+    message = fails(spoiled, "finetune", "--system", "lora")
+    assert "model.safetensors: no such file; the stage 'pretrain' makes it" in message
+    (spoiled / "results/smoke/scores/lfcc/eval_unseen.tsv").unlink()
+    assert "eval_unseen.tsv: no such file" in fails(spoiled, "evaluate", "--system", "lfcc")
+    assert "finetune.nope: not in the preset; expected one of" in fails(
+        spoiled, "finetune", "--system", "nope"
+    )
+
+
+def test_weights_that_changed_since_training_are_refused(spoiled):
+    path = spoiled / "results/smoke/finetune/lora/head.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_seen")
+    assert "head.safetensors: sha256" in message
+    assert "run `dvc repro`" in message
+
+
+def test_scores_that_do_not_fit_the_trials_are_refused(spoiled):
+    path = spoiled / "results/smoke/scores/lora/eval_seen.tsv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:-1]) + "\n")
+    assert lines[-1].split("\t")[0] in fails(spoiled, "evaluate", "--system", "lora")
+    path.write_text("\n".join([*lines, lines[5]]) + "\n")
+    assert lines[5].split("\t")[0] in fails(spoiled, "evaluate", "--system", "lora")
+
+
+def test_a_corpus_without_its_source_says_what_to_do(tmp_path):
+    folder = clone(tmp_path)
+    shutil.rmtree(folder / "data", ignore_errors=True)
+    preset = folder / "presets" / "smoke.yaml"
+    values = yaml.safe_load(preset.read_text())
+    values["download"]["demo"] |= {"sources": ["folder"], "folder": str(folder / "nowhere")}
+    preset.write_text(yaml.safe_dump(values))
+    message = fails(folder, "download")
+    assert "nowhere" in message
+    assert not (folder / "results/smoke/download.json").exists()

@@ -1,0 +1,107 @@
+"""Post-training: losses by hand, over valid frames only."""
+
+import numpy as np
+import pytest
+import torch
+
+from mixframe import manifest, splicing
+from mixframe.audio import read
+from mixframe.params import Compute, Posttrain, Splice
+from mixframe.training.frames import FrameModel, FrameTask, frame_batch, frame_scores
+from mixframe.training.loop import Runner, train
+from tests.models.test_detector import TRAIN
+
+POLICY = Splice.model_validate(
+    {
+        "set": "train",
+        "base": "any",
+        "injector": "any",
+        "speaker": "any",
+        "copies": 1,
+        "clean_share": 0.3,
+        "max_seconds": 1.0,
+        "crossfade": 0,
+        "match_gain": False,
+        "max_gain_db": 1.0,
+        "pattern": {
+            "name": "regions",
+            "max_regions": 2,
+            "min_frames": 2,
+            "max_frames": 9,
+            "max_ratio": 0.5,
+        },
+    }
+)
+
+
+def posttrain(objective, positive_weight=3.0):
+    return Posttrain(
+        objective=objective,
+        classifier_hidden=8,
+        positive_weight=positive_weight,
+        localise=[],
+        train=TRAIN,
+    )
+
+
+@pytest.fixture
+def recipes(make_manifest, encoder):
+    table = make_manifest({"train": 6}, seconds=(0.3, 1.5))
+    planned = splicing.plan(table, POLICY, encoder.grid, 0)
+    return splicing.recipes(
+        planned, dict(zip(table["utterance"], manifest.refs(table), strict=True))
+    )
+
+
+def test_the_frame_loss_is_weighted_cross_entropy_over_valid_frames(encoder, recipes):
+    model = FrameModel(encoder, 8, 0).eval()
+    task = FrameTask(model, posttrain("frames"), read, recipes, recipes, 0)
+    batch = task.batch(0)
+    with torch.no_grad():
+        loss = float(sum(task.loss(part) for part in batch.slices(2))) / task.weight(batch)
+        by_hand = []
+        for i, n in enumerate(batch.lengths.tolist()):
+            logits = model(batch.waves[i : i + 1, :n], batch.lengths[i : i + 1])[0]
+            p = torch.sigmoid(logits)
+            y = batch.targets[i, : len(logits)]
+            by_hand += (-(3.0 * y * p.log() + (1 - y) * (1 - p).log())).tolist()
+    assert loss == pytest.approx(np.mean(by_hand), abs=1e-5)
+
+
+def test_the_control_learns_the_label_of_the_utterance(encoder, recipes):
+    model = FrameModel(encoder, 8, 0).eval()
+    task = FrameTask(model, posttrain("utterance", 1.0), read, recipes, recipes, 0)
+    batch = task.batch(0)
+    assert batch.targets.shape == (4,)
+    with torch.no_grad():
+        loss = float(sum(task.loss(part) for part in batch.slices(2))) / task.weight(batch)
+        by_hand = []
+        for i, n in enumerate(batch.lengths.tolist()):
+            mean = model(batch.waves[i : i + 1, :n], batch.lengths[i : i + 1]).mean()
+            p = torch.sigmoid(mean if batch.targets[i] == 1 else -mean)
+            by_hand.append(-float(p.log()))
+    assert loss == pytest.approx(np.mean(by_hand), abs=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["frames", "utterance"])
+def test_all_but_the_convolutions_move(encoder, recipes, tmp_path, objective):
+    model = FrameModel(encoder, 8, 0)
+    before = {n: p.clone() for n, p in model.named_parameters()}
+    task = FrameTask(model, posttrain(objective), read, recipes, recipes, 0)
+    run = Runner(Compute(device="cpu", threads=2, workers=1, keep_utterances=0))
+    outcome = train(task, TRAIN, 0, run, tmp_path / "s.pt", 0, "test")
+    assert 0 <= outcome.rows[-1]["frame_eer"] <= 1
+    for name, parameter in model.named_parameters():
+        assert torch.equal(before[name], parameter) == ("feature_extractor" in name), name
+
+
+def test_frame_scores_come_in_order_and_fit_their_labels(encoder, recipes):
+    model = FrameModel(encoder, 8, 0).eval()
+    run = Runner(Compute(device="cpu", threads=2, workers=1, keep_utterances=0))
+    scores, labels = frame_scores(model, recipes, read, run)
+    for recipe, values, truth in zip(recipes, scores, labels, strict=True):
+        batch, (expected,) = frame_batch([recipe], encoder, read)
+        assert truth.tolist() == expected.tolist()
+        with torch.no_grad():
+            alone = model(batch.waves, batch.lengths)[0].numpy()
+        assert np.abs(alone - values).max() < 1e-4
