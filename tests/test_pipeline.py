@@ -279,6 +279,18 @@ def test_missing_inputs_and_empty_sets_are_named(spoiled):
     )
 
 
+def test_downloads_that_are_gone_or_changed_are_named(spoiled):
+    path = spoiled / "data/demo/fr_CA_f_June.tar"
+    path.write_bytes(path.read_bytes()[:-512])
+    (spoiled / "data/demo/it_IT_m_Carlo.tar").unlink()
+    before = results(spoiled, "corpus/*")
+    message = fails(spoiled, "protocol")
+    assert "run `mixframe download`" in message
+    assert "it_IT_m_Carlo.tar: no such file" in message
+    assert "fr_CA_f_June.tar: sha256" in message
+    assert results(spoiled, "corpus/*") == before
+
+
 def test_weights_that_changed_since_training_are_refused(spoiled):
     path = spoiled / "results/smoke/finetune/lora/head.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")

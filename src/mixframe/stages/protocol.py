@@ -4,13 +4,16 @@ Reads: results/<preset>/download.json, data/<corpus>/, the preset's `protocol` s
 Writes: results/<preset>/corpus/{manifest.parquet, protocol.txt, audio.tar, shortcuts.csv}.
 """
 
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
 from mixframe import manifest
 from mixframe.audio import tar_writer
 from mixframe.corpora import PROTOCOL
 from mixframe.errors import MixframeError, listing
-from mixframe.files import read_json, write_text
+from mixframe.files import read_json, sha256_file, write_text
 from mixframe.progress import log
 from mixframe.shortcuts import shortcuts
 from mixframe.stages.context import Context, running
@@ -34,6 +37,7 @@ def run(context: Context) -> None:
                         f"protocol.corpora.{name}: {files.download} has no entry for it; "
                         f"add download.{name} to the preset"
                     )
+                _check_downloaded(entries[name])
                 make = PROTOCOL[section.kind]
                 seed, workers = context.preset.seed, context.compute.workers
                 tables.append(make(section, seed, entries[name], audio, workers))
@@ -57,6 +61,22 @@ def protocol_lines(table: pd.DataFrame) -> str:
     columns = (table[c] for c in ("speaker", "utterance", "attack", "label"))
     rows = zip(*columns, strict=True)
     return "".join(f"{s.replace(' ', '_')} {u} - {a} {k}\n" for s, u, a, k in rows)
+
+
+def _check_downloaded(entry: dict[str, Any]) -> None:
+    """Refuse downloaded files that are gone or are not what download.json pins."""
+    problems = []
+    for file in entry["files"]:
+        path = Path(file["path"])
+        if not path.is_file():
+            problems.append(f"{path}: no such file")
+        elif (found := sha256_file(path)) != file["sha256"]:
+            problems.append(f"{path}: sha256 {found}, expected {file['sha256']}")
+    if problems:
+        raise MixframeError(
+            f"downloaded files are not there as they were; run `mixframe download`:\n"
+            f"{listing(problems)}"
+        )
 
 
 def _refuse_shortcuts(statistics: pd.DataFrame, lowest: float) -> None:

@@ -1,0 +1,79 @@
+"""Audio in and out: parts equal slices of the whole, and what cannot be used is named."""
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixframe.audio import AudioRef, encode_flac, read, tar_writer
+from mixframe.errors import MixframeError
+from tests.conftest import tone
+
+
+def test_members_of_a_tar_read_like_files(tmp_path):
+    waves = [tone(n, seed=n) for n in (1, 511, 512, 16_000)]
+    with tar_writer(tmp_path / "a.tar") as audio:
+        refs = [audio.add(f"{i}.flac", encode_flac(w)) for i, w in enumerate(waves)]
+    for ref, wave in zip(refs, waves, strict=True):
+        assert read(ref) == pytest.approx(wave, abs=1 / 32768)
+    with tar_writer(tmp_path / "b.tar") as audio:
+        for i, w in enumerate(waves):
+            audio.add(f"{i}.flac", encode_flac(w))
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+
+
+@given(
+    start=st.integers(0, 3999), length=st.integers(1, 4000), suffix=st.sampled_from(["flac", "wav"])
+)
+def test_parts_equal_slices_of_the_whole(tmp_path_factory, start, length, suffix):
+    path = tmp_path_factory.mktemp("a") / f"x.{suffix}"
+    soundfile.write(path, tone(4000, seed=1), 16_000)
+    length = min(length, 4000 - start)
+    part = read(AudioRef(str(path)), start, length)
+    assert np.array_equal(part, read(AudioRef(str(path)))[start : start + length])
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_other_rates_are_converted(tmp_path, rate):
+    time = np.arange(rate) / rate
+    soundfile.write(tmp_path / "x.wav", 0.5 * np.sin(2 * np.pi * 440 * time), rate)
+    wave = read(AudioRef(str(tmp_path / "x.wav")))
+    assert wave.dtype == np.float32
+    assert wave.size == 16_000
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
+    assert np.abs(wave - expected)[500:-500].max() < 0.01
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = tone(1000, 1), tone(1000, 2)
+    soundfile.write(tmp_path / "x.wav", np.stack([left, right], 1), 16_000, subtype="FLOAT")
+    assert read(AudioRef(str(tmp_path / "x.wav"))) == pytest.approx((left + right) / 2, abs=1e-6)
+
+
+def test_bad_files_are_named(tmp_path):
+    path = tmp_path / "x.wav"
+    ref = AudioRef(str(path))
+    with pytest.raises(MixframeError, match=r"x\.wav: no such audio file"):
+        read(ref)
+    path.write_bytes(b"RIFF but no more")
+    with pytest.raises(MixframeError, match=r"x\.wav at byte 0: not decodable"):
+        read(ref)
+    soundfile.write(path, np.zeros(0), 16_000)
+    with pytest.raises(MixframeError, match="without samples"):
+        read(ref)
+    soundfile.write(path, np.array([0.0, np.inf]), 16_000, subtype="FLOAT")
+    with pytest.raises(MixframeError, match="not finite"):
+        read(ref)
+    soundfile.write(path, np.zeros(100), 16_000)
+    with pytest.raises(MixframeError, match="50 samples from sample 50, expected 60"):
+        read(ref, 50, 60)
+    with pytest.raises(MixframeError, match="the file is truncated"):
+        read(AudioRef(str(path), 10, 10_000))
+
+
+def test_what_cannot_be_written_is_refused():
+    with pytest.raises(MixframeError, match="without samples"):
+        encode_flac(np.zeros(0))
+    with pytest.raises(MixframeError, match="not finite"):
+        encode_flac(np.array([0.0, np.nan]))

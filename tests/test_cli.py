@@ -1,0 +1,64 @@
+"""The command line around the stages: switching presets, timings, errors without a traceback."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from mixframe.cli import main
+from mixframe.files import write_json
+from mixframe.layout import Layout
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_use_switches_preset_and_grid_and_back_without_a_trace(repository):
+    before = (repository / "params.yaml").read_text()
+    assert CliRunner().invoke(main, ["use", "smoke"]).exit_code == 0
+    changed = yaml.safe_load((repository / "params.yaml").read_text())
+    preset = yaml.safe_load((repository / "presets" / "smoke.yaml").read_text())
+    assert changed == {"preset": "smoke", "grid": preset["grid"]}
+    assert CliRunner().invoke(main, ["use", "demo"]).exit_code == 0
+    assert (repository / "params.yaml").read_text() == before
+    wrong = CliRunner().invoke(main, ["use", "nothing"])
+    assert wrong.exit_code == 1
+    assert "preset = 'nothing': expected one of demo, smoke" in wrong.stderr
+    assert (repository / "params.yaml").read_text() == before
+
+
+def test_timings_are_printed_and_kept_on_demand(repository):
+    assert "no such file" in CliRunner().invoke(main, ["timings"]).stderr
+    write_json(Layout("demo").local_timings, {"download": 1.5, "score@a-b": 2.0})
+    assert "3.5 s  together" in CliRunner().invoke(main, ["timings"]).output
+    assert not Layout("demo").timings.exists()
+    assert CliRunner().invoke(main, ["timings", "--write"]).exit_code == 0
+    assert yaml.safe_load(Layout("demo").timings.read_text()) == {"download": 1.5, "score@a-b": 2.0}
+
+
+def test_evaluate_says_which_options_go_together(repository):
+    for options in ([], ["--summary", "--system", "a"], ["--summary", "--frames"]):
+        result = CliRunner().invoke(main, ["evaluate", *options])
+        assert result.exit_code == 2
+        assert "--system NAME --frames" in result.output
+
+
+def test_help_starts_without_the_libraries_of_training():
+    code = (
+        "import sys; from click.testing import CliRunner; from mixframe.cli import main\n"
+        "assert CliRunner().invoke(main, ['evaluate', '--help']).exit_code == 0\n"
+        "print([m for m in ('torch', 'transformers', 'pandas', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
