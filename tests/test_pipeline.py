@@ -150,7 +150,7 @@ KILLED = [
 
 def test_killed_stages_end_with_the_same_bytes_whatever_the_threads(finished, tmp_path):
     folder = clone(tmp_path)
-    shutil.copytree(finished / "results", folder / "results")
+    shutil.copytree(finished / "results", folder / "results", dirs_exist_ok=True)
     wanted = {
         "pretrain": ("pretrain/*", "curves/pretrain.csv"),
         "posttrain": ("posttrain/mfpt/*", "curves/posttrain-mfpt.csv"),
@@ -234,7 +234,7 @@ def fails(folder, *command):
 def spoiled(finished, tmp_path):
     """A copy of the finished clone's tables, to be spoiled by a test."""
     folder = clone(tmp_path)
-    shutil.copytree(finished / "results", folder / "results")
+    shutil.copytree(finished / "results", folder / "results", dirs_exist_ok=True)
     return folder
 
 
