@@ -129,7 +129,7 @@ def to_png(figure: Figure) -> bytes:
     """Encode a figure as PNG at 200 dots an inch, without date and software."""
     out = io.BytesIO()
     with style():
-        figure.savefig(out, format="png", dpi=200, metadata={"Software": None})
+        figure.savefig(out, format="png", dpi=200, bbox_inches="tight", metadata={"Software": None})
     return out.getvalue()
 
 
@@ -138,7 +138,9 @@ def to_svg(figure: Figure, text: bool = False) -> str:
     out = io.BytesIO()
     with style(text):
         metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(out, format="svg", metadata=metadata, transparent=text)
+        # On the page the panels stand side by side and keep the size they were laid out for.
+        box = None if text else "tight"
+        figure.savefig(out, format="svg", bbox_inches=box, metadata=metadata, transparent=text)
     return out.getvalue().decode()
 
 
