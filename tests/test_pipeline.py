@@ -45,8 +45,7 @@ def clone(folder):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    params = (folder / "params.yaml").read_text()
-    (folder / "params.yaml").write_text(params.replace("preset: demo", "preset: smoke", 1))
+    run(folder, "mixframe", "use", "smoke")
     # The speech is pinned by sha256, so that of an earlier download serves as well.
     if (ROOT / "data" / "demo").is_dir():
         shutil.copytree(ROOT / "data" / "demo", folder / "data" / "demo")
@@ -100,7 +99,8 @@ def test_repro_leaves_every_output_and_nothing_to_do(finished):
 def test_every_trial_has_one_score_and_scoring_twice_changes_nothing(finished):
     table = pd.read_parquet(finished / "results/smoke/corpus/manifest.parquet")
     scores = results(finished, "scores/*/*.tsv")
-    assert len(scores) == 6 * 4
+    grid = yaml.safe_load((finished / "params.yaml").read_text())["grid"]
+    assert len(scores) == len(grid["system"]) * len([*grid["set"], "dev"])
     for name in scores:
         rows = pd.read_csv(finished / "results/smoke" / name, sep="\t")
         expected = table.loc[table["set"] == Path(name).stem, "utterance"]
@@ -144,7 +144,7 @@ KILLED = [
     ("pretrain", []),
     ("posttrain", ["--system", "mfpt"]),
     ("finetune", ["--system", "mfpt"]),
-    ("score", ["--system", "mfpt", "--set", "eval_seen"]),
+    ("score", ["--system", "mfpt", "--set", "eval_unseen"]),
 ]
 
 
@@ -155,7 +155,7 @@ def test_killed_stages_end_with_the_same_bytes_whatever_the_threads(finished, tm
         "pretrain": ("pretrain/*", "curves/pretrain.csv"),
         "posttrain": ("posttrain/mfpt/*", "curves/posttrain-mfpt.csv"),
         "finetune": ("finetune/mfpt/*", "curves/finetune-mfpt.csv", "scores/mfpt/dev.tsv"),
-        "score": ("scores/mfpt/eval_seen.tsv",),
+        "score": ("scores/mfpt/eval_unseen.tsv",),
     }
     for stage, options in KILLED:
         expected = results(folder, *wanted[stage])
@@ -203,7 +203,7 @@ def test_an_ablation_runs_what_it_touches_and_shows_both_values(finished):
         "splice-mfpt",
         "posttrain-mfpt",
         "finetune_posttrained-mfpt",
-        *(f"score-mfpt-{name}" for name in ("eval_seen", "eval_unseen", "eval_partial")),
+        *(f"score-mfpt-{name}" for name in ("eval_unseen", "eval_partial")),
         "evaluate-mfpt",
         "evaluate_frames-mfpt",
         "summary",
@@ -213,7 +213,7 @@ def test_an_ablation_runs_what_it_touches_and_shows_both_values(finished):
         r"splice\.mfpt\.injector\s+spoof\s+any", run(finished, "dvc", "params", "diff")
     )
     diff = run(finished, "dvc", "metrics", "diff")
-    assert re.search(r"metrics/mfpt\.json\s+eval_seen\.", diff)
+    assert re.search(r"metrics/mfpt\.json\s+eval_unseen\.", diff)
     assert "metrics/lora.json" not in diff
 
 
@@ -249,31 +249,31 @@ def test_bad_audio_is_named_and_leaves_nothing(spoiled):
     soundfile.write(bad, np.full(16_000, np.nan, dtype=np.float32), 16_000, subtype="FLOAT")
 
     def spoil(table):
-        row = table.index[table["set"] == "eval_seen"][3]
+        row = table.index[table["set"] == "eval_unseen"][3]
         table.loc[row, ["path", "offset", "n_bytes"]] = [str(bad), 0, 0]
         table.loc[row, "samples"] = 16_000
         return table
 
     edit_manifest(spoiled, spoil)
-    path = spoiled / "results/smoke/scores/lora/eval_seen.tsv"
+    path = spoiled / "results/smoke/scores/lora/eval_unseen.tsv"
     before = path.read_bytes()
-    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_seen")
+    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_unseen")
     assert "nan.wav" in message
     assert "not finite" in message
     assert path.read_bytes() == before
     soundfile.write(bad, np.zeros(0, dtype=np.float32), 16_000, subtype="FLOAT")
-    assert "without samples" in fails(spoiled, "score", "--system", "lora", "--set", "eval_seen")
+    assert "without samples" in fails(spoiled, "score", "--system", "lora", "--set", "eval_unseen")
 
 
 def test_missing_inputs_and_empty_sets_are_named(spoiled):
-    edit_manifest(spoiled, lambda t: t[(t["set"] != "eval_seen") | (t["label"] == "spoof")])
-    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_seen")
-    assert "set 'eval_seen' has no bonafide utterances" in message
+    (spoiled / "results/smoke/scores/lfcc/eval_unseen.tsv").unlink()
+    assert "eval_unseen.tsv: no such file" in fails(spoiled, "evaluate", "--system", "lfcc")
+    edit_manifest(spoiled, lambda t: t[(t["set"] != "eval_unseen") | (t["label"] == "spoof")])
+    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_unseen")
+    assert "set 'eval_unseen' has no bonafide utterances" in message
     (spoiled / "results/smoke/pretrain/model.safetensors").unlink()
     message = fails(spoiled, "finetune", "--system", "lora")
     assert "model.safetensors: no such file; the stage 'pretrain' makes it" in message
-    (spoiled / "results/smoke/scores/lfcc/eval_unseen.tsv").unlink()
-    assert "eval_unseen.tsv: no such file" in fails(spoiled, "evaluate", "--system", "lfcc")
     assert "finetune.nope: not in the preset; expected one of" in fails(
         spoiled, "finetune", "--system", "nope"
     )
@@ -294,13 +294,13 @@ def test_downloads_that_are_gone_or_changed_are_named(spoiled):
 def test_weights_that_changed_since_training_are_refused(spoiled):
     path = spoiled / "results/smoke/finetune/lora/head.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
-    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_seen")
+    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_unseen")
     assert "head.safetensors: sha256" in message
     assert "run `dvc repro`" in message
 
 
 def test_scores_that_do_not_fit_the_trials_are_refused(spoiled):
-    path = spoiled / "results/smoke/scores/lora/eval_seen.tsv"
+    path = spoiled / "results/smoke/scores/lora/eval_unseen.tsv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:-1]) + "\n")
     assert lines[-1].split("\t")[0] in fails(spoiled, "evaluate", "--system", "lora")
