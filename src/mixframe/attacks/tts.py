@@ -56,6 +56,7 @@ def synthesise(wave: Wave, rng: np.random.Generator, context: Context, params: P
         "seconds": wave.size / SAMPLE_RATE,
         "rate_wpm": params.rate_wpm,
         "pitch": int(rng.integers(params.pitch[0], params.pitch[1] + 1)),
+        "seed": int(rng.integers(2**31)),
     }
     script = Path(__file__).with_name("tts_process.py")
     done = subprocess.run(

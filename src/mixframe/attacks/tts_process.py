@@ -44,6 +44,12 @@ def main(request: dict[str, Any]) -> tuple[int, bytes]:
     )
     if hertz <= 0:
         raise SystemExit(f"cannot start with the data in {request['data']}")
+    # Breath and flutter are random, and the library seeds them by the clock.
+    library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
+    library.espeak_ng_SetRandSeed(request["seed"])
+    libc = ctypes.CDLL(None)
+    libc.srand.argtypes = [ctypes.c_uint]
+    libc.srand(request["seed"])
     library.espeak_SetSynthCallback(callback)
     if library.espeak_SetVoiceByName(request["voice"].encode()) != 0:
         raise SystemExit("no such voice")
