@@ -8,10 +8,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mixframe.corpora import DownloadParams, ProtocolParams
 from mixframe.errors import MixframeError
+from mixframe.patterns import PATTERNS
 from mixframe.section import Section, read_yaml, validate
 
 PRESETS = Path("presets")
@@ -66,11 +67,18 @@ class Protocol(Section):
 class SplicePattern(Section):
     """Where regions lie; see `mixframe.patterns`."""
 
-    name: Literal["regions", "short", "long", "periodic", "boundary"]
+    name: str
     max_regions: Positive
     min_frames: Positive
     max_frames: Positive
     max_ratio: Annotated[float, Field(gt=0, le=1)]
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in PATTERNS:
+            raise ValueError(f"input should be {', '.join(repr(n) for n in PATTERNS)}")
+        return name
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
