@@ -32,8 +32,11 @@ def run(folder, *command, ok=True):
     return done.stdout + done.stderr
 
 
-def clone(folder):
-    """Copy the working tree, without what git ignores, and set the preset to smoke."""
+def clone(folder, speech=ROOT / "data" / "demo"):
+    """Copy the working tree, without what git ignores, and set the preset to smoke.
+
+    The speech is pinned by sha256, so that of an earlier download, where there is one, serves.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
         cwd=ROOT,
@@ -46,9 +49,8 @@ def clone(folder):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     run(folder, "mixframe", "use", "smoke")
-    # The speech is pinned by sha256, so that of an earlier download serves as well.
-    if (ROOT / "data" / "demo").is_dir():
-        shutil.copytree(ROOT / "data" / "demo", folder / "data" / "demo")
+    if speech.is_dir():
+        shutil.copytree(speech, folder / "data" / "demo")
     run(folder, "git", "init", "-q")
     return folder
 
@@ -151,7 +153,7 @@ KILLED = [
 
 
 def test_killed_stages_end_with_the_same_bytes_whatever_the_threads(finished, tmp_path):
-    folder = clone(tmp_path)
+    folder = clone(tmp_path, finished / "data" / "demo")
     shutil.copytree(finished / "results", folder / "results", dirs_exist_ok=True)
     wanted = {
         "pretrain": ("pretrain/*", "curves/pretrain.csv"),
@@ -235,7 +237,7 @@ def fails(folder, *command):
 @pytest.fixture
 def spoiled(finished, tmp_path):
     """A copy of the finished clone's tables, to be spoiled by a test."""
-    folder = clone(tmp_path)
+    folder = clone(tmp_path, finished / "data" / "demo")
     shutil.copytree(finished / "results", folder / "results", dirs_exist_ok=True)
     return folder
 

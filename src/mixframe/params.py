@@ -144,6 +144,11 @@ class Train(Section):
     checkpoint_every: Positive
     precision: Literal["fp32", "bf16"]
 
+    @property
+    def part(self) -> int:
+        """Utterances of one slice of a batch: what fits into memory at once."""
+        return self.batch // self.slices
+
     @model_validator(mode="after")
     def _divides(self) -> Self:
         if self.batch % self.slices:

@@ -24,7 +24,7 @@ CARD = "card.json"
 MIXTURES = "model.safetensors"
 
 
-def start_encoder(preset: Preset, files: Layout, system: str, params: Neural) -> Path:
+def start_encoder(files: Layout, system: str, params: Neural) -> Path:
     """Return the folder of the encoder a system starts from."""
     return files.posttrained(system) if params.encoder == "posttrained" else files.foundation
 
@@ -36,7 +36,7 @@ def new_detector(preset: Preset, files: Layout, system: str, params: Neural) -> 
     from mixframe.models.detector import Detector
 
     seed = preset.seed if params.encoder == "random" else None
-    folder = start_encoder(preset, files, system, params)
+    folder = start_encoder(files, system, params)
     return Detector(backbones.load(folder, preset.encoder, seed), params, preset.seed)
 
 

@@ -98,7 +98,7 @@ def test_all_but_the_convolutions_move(encoder, recipes, tmp_path, objective):
 def test_frame_scores_come_in_order_and_fit_their_labels(encoder, recipes):
     model = FrameModel(encoder, 8, 0).eval()
     run = Runner(Compute(device="cpu", threads=2, workers=1, keep_utterances=0))
-    scores, labels = frame_scores(model, recipes, read, run)
+    scores, labels = frame_scores(model, recipes, 2, read, run)
     for recipe, values, truth in zip(recipes, scores, labels, strict=True):
         batch, (expected,) = frame_batch([recipe], encoder, read)
         assert truth.tolist() == expected.tolist()

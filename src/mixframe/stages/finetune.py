@@ -50,7 +50,7 @@ def _neural(context: Context, system: str, params: Neural) -> None:
     task = UtteranceTask(
         detector, params, preset.score, read, table[table["set"] == "train"], dev, preset.seed
     )
-    start = start_encoder(preset, files, system, params)
+    start = start_encoder(files, system, params)
     values = {
         "finetune": params.model_dump(),
         "encoder": preset.encoder.model_dump(),
@@ -77,7 +77,6 @@ def _neural(context: Context, system: str, params: Neural) -> None:
 def _classical(context: Context, system: str, params: Lfcc) -> None:
     preset, files = context.preset, context.files
     table = manifest.read(files.manifest, ["train", "dev"])
-    Runner(context.compute)
     read = cached_reader(0)
     longest = int(preset.score.max_seconds * SAMPLE_RATE)
     lengths = [min(n, longest) for n in table["samples"]]

@@ -62,7 +62,7 @@ def run(context: Context, system: str) -> None:
             scored[name] = (rows["utterance"], as_recorded(rows))
         frames = pd.concat(
             [
-                _frames(name, utterances, model, found, read, runner)
+                _frames(name, utterances, model, found, section.train.part, read, runner)
                 for name, (utterances, found) in scored.items()
             ]
         )
@@ -82,11 +82,12 @@ def _frames(
     utterances: Sequence[str],
     model: FrameModel,
     found: Sequence[Recipe],
+    batch: int,
     read: Reader,
     runner: Runner,
 ) -> pd.DataFrame:
     """Score the frames of a set: set, utterance, labels (1 = injected), scores (higher = not)."""
-    logits, labels = frame_scores(model, found, read, runner)
+    logits, labels = frame_scores(model, found, batch, read, runner)
     return pd.DataFrame(
         {
             "set": name,

@@ -86,7 +86,9 @@ class FrameTask:
 
     def validate(self, run: Runner) -> Validation:
         """Return the frame-level EER on held-out splices."""
-        scores, labels = frame_scores(self.model, self._heldout, self._read, run)
+        scores, labels = frame_scores(
+            self.model, self._heldout, self._params.train.part, self._read, run
+        )
         injected = np.concatenate(labels) == 1
         values = -np.concatenate(scores).astype(np.float64)
         eer = metrics.eer(values[~injected], values[injected])
@@ -111,9 +113,12 @@ def frame_batch(
 
 
 def frame_scores(
-    model: FrameModel, recipes: Sequence[Recipe], read: Reader, run: Runner
+    model: FrameModel, recipes: Sequence[Recipe], batch: int, read: Reader, run: Runner
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Score every frame of some utterances.
+
+    Args:
+        batch: utterances scored at once, of similar length.
 
     Returns:
         for each recipe its (T,) float32 logits (above 0 = injected) and its (T,) int8 labels.
@@ -121,7 +126,7 @@ def frame_scores(
     backbone = model.backbone
     scores: dict[int, np.ndarray] = {}
     truth: dict[int, np.ndarray] = {}
-    groups = length_batches([r.n_samples for r in recipes], 8, not backbone.masks_padding)
+    groups = length_batches([r.n_samples for r in recipes], batch, not backbone.masks_padding)
     for some in (groups[i : i + 16] for i in range(0, len(groups), 16)):
         loaded = [frame_batch([recipes[i] for i in rows], backbone, read) for rows in some]
         logits = run.infer(lambda b: model(b.waves, b.lengths).float(), [b for b, _ in loaded])
