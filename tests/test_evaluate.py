@@ -34,7 +34,7 @@ def trials(n=60, seed=0):
 
 def test_figures_of_a_set_are_those_of_its_trials():
     table = trials()
-    figures = set_figures(table, PARAMS, seed=1)
+    figures = set_figures([table], PARAMS, seed=1)
     score = table["score"].to_numpy()
     bonafide, spoof = (score[table["label"] == x] for x in ("bonafide", "spoof"))
     assert figures["eer"] == metrics.eer(bonafide, spoof)
@@ -45,8 +45,22 @@ def test_figures_of_a_set_are_those_of_its_trials():
         mine = score[table["attack"] == attack]
         assert entry["eer"] == metrics.eer(bonafide, mine)
         assert entry["n_spoof"] == len(mine)
-    assert figures == set_figures(table, PARAMS, seed=1)
-    assert figures["eer_low"] != set_figures(table, PARAMS, seed=2)["eer_low"]
+    assert figures == set_figures([table], PARAMS, seed=1)
+    assert figures["eer_low"] != set_figures([table], PARAMS, seed=2)["eer_low"]
+
+
+def test_figures_of_several_seeds_are_means_with_their_own_interval():
+    runs = [trials(seed=0), trials(seed=1)]
+    figures = set_figures(runs, PARAMS, seed=1)
+    eers = [set_figures([run], PARAMS, seed=1)["eer"] for run in runs]
+    assert figures["eer_by_seed"] == eers
+    assert figures["eer"] == pytest.approx(np.mean(eers))
+    assert figures["eer_std"] == pytest.approx(np.std(eers, ddof=1))
+    assert figures["eer_low"] <= figures["eer"] <= figures["eer_high"]
+    assert (figures["n_bonafide"], figures["n_spoof"]) == (60, 60)
+    assert "eer_std" not in set_figures(runs[:1], PARAMS, seed=1)
+    same = set_figures([runs[0], runs[0]], PARAMS, seed=1)
+    assert same["eer_low"] == set_figures(runs[:1], PARAMS, seed=1)["eer_low"]
 
 
 def test_resampling_is_by_the_unit_of_the_preset():
@@ -54,9 +68,11 @@ def test_resampling_is_by_the_unit_of_the_preset():
     by_trial = PARAMS.model_copy(
         update={"bootstrap": Bootstrap(resamples=50, level=0.95, unit="trial")}
     )
-    assert set_figures(table, PARAMS, 1)["eer_low"] != set_figures(table, by_trial, 1)["eer_low"]
+    assert (
+        set_figures([table], PARAMS, 1)["eer_low"] != set_figures([table], by_trial, 1)["eer_low"]
+    )
     with pytest.raises(MixframeError, match="expected at least 2"):
-        set_figures(table.assign(prompt="the only one"), PARAMS, 1)
+        set_figures([table.assign(prompt="the only one")], PARAMS, 1)
 
 
 @pytest.mark.parametrize("n", [3, 40, 5000])

@@ -32,6 +32,7 @@ GRID = Grid(
     classical=["lfcc"],
     foundation=[],
     posttrained=["mfpt"],
+    seed=[0],
     set=SETS,
 )
 FRAMES = splicing.FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
@@ -81,7 +82,7 @@ def fill(grid: Grid = GRID) -> Context:
     write_text(Path("dvc.yaml"), DAG)
     preset = read_preset("made")
     files = Layout("made")
-    context = Context("made", preset, files, preset.compute)
+    context = Context("made", preset, files, preset.compute, 0)
     rng = np.random.default_rng(5)
     table = _manifest(files, rng)
     manifest.write(table, files.manifest)
@@ -97,7 +98,7 @@ def fill(grid: Grid = GRID) -> Context:
     for system in grid.posttrained:
         _frames(files, table, plan, system, rng)
         write_text(files.curve("posttrain", system), "step,loss,lr,frame_eer\n5,0.6,0.1,0.4\n")
-        evaluate.run_frames(context, system)
+        evaluate.run_frames(context, system, grid)
     for system in grid.system:
         figure = "inverse_regularisation,dev_eer\n0.1,0.3\n1.0,0.2\n"
         if system != "lfcc":
@@ -331,7 +332,12 @@ def test_without_post_trained_systems_there_is_no_localisation(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     grid = Grid(
-        system=["lfcc"], classical=["lfcc"], foundation=[], posttrained=[], set=["eval_seen"]
+        system=["lfcc"],
+        classical=["lfcc"],
+        foundation=[],
+        posttrained=[],
+        seed=[0],
+        set=["eval_seen"],
     )
     context = fill(grid)
     write_json(
@@ -351,7 +357,7 @@ def test_a_localiser_outside_the_grid_is_refused(there: Context) -> None:
     values["report"]["localiser"] = "utterance_ft"
     preset = Preset.model_validate(values)
     with pytest.raises(MixframeError, match=r"report.localiser = 'utterance_ft'.*one of mfpt"):
-        report.run(Context("made", preset, there.files, there.compute), GRID)
+        report.run(Context("made", preset, there.files, there.compute, 0), GRID)
 
 
 def test_results_of_another_grid_are_refused(there: Context) -> None:
@@ -453,6 +459,7 @@ def test_fifteen_systems_have_lines_of_their_own() -> None:
         classical=names[:2],
         foundation=names[2:7],
         posttrained=names[7:],
+        seed=[0],
         set=["e"],
     )
     assert len(set(figures.lines(grid).values())) == 15

@@ -203,17 +203,47 @@ def bootstrap(
         MixframeError: a class is empty, a score is NaN or infinite, a speaker is missing, there is
             only one speaker, groups and scores differ in length, or an option is out of range.
     """
-    values, resampling = _resample(
-        [(checked_scores(bonafide, "bonafide"), checked_scores(spoof, "spoof"))],
+    return bootstrap_mean(
+        [(bonafide, spoof)],
         costs,
-        groups,
-        seed,
-        resamples,
-        level,
-        workers,
+        seed=seed,
+        groups=groups,
+        resamples=resamples,
+        level=level,
+        workers=workers,
     )
+
+
+def bootstrap_mean(
+    runs: Sequence[tuple[ArrayLike, ArrayLike]],
+    costs: DcfCosts,
+    *,
+    seed: int,
+    groups: tuple[ArrayLike, ArrayLike] | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    workers: int = 1,
+) -> BootstrapResult:
+    """Return percentile intervals of the mean EER and the mean minDCF of several runs.
+
+    The runs (one system trained with several seeds) are evaluated on the same resamples, so the
+    interval is about other trials, with these runs.
+
+    Args:
+        runs: (bona fide, spoof) scores of each run, (n,) and (m,), the same trials in the same
+            order.
+        costs, seed, groups, resamples, level, workers: as in `bootstrap`.
+
+    Raises:
+        MixframeError: as `bootstrap`, or the runs differ in the number of trials.
+    """
+    systems = [(checked_scores(b, "bonafide"), checked_scores(s, "spoof")) for b, s in runs]
+    if len({(b.size, s.size) for b, s in systems}) > 1:
+        raise MixframeError("bootstrap: the runs differ in the number of trials")
+    values, resampling = _resample(systems, costs, groups, seed, resamples, level, workers)
+    means = values.mean(axis=1)
     eer, min_dcf = (
-        Interval(float(values[0, 0, k]), *_percentiles(values[1:, 0, k], level)) for k in (0, 1)
+        Interval(float(means[0, k]), *_percentiles(means[1:, k], level)) for k in (0, 1)
     )
     return BootstrapResult(eer, min_dcf, resampling)
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from mixframe import __version__
 from mixframe.errors import MixframeError
+from mixframe.progress import is_main
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +38,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except MixframeError as error:
+            # Of several processes that fail alike the first one says why: it ends the others.
+            time.sleep(0 if is_main() else 2)
             click.echo(f"mixframe: {error}", err=True)
             ctx.exit(1)
 
@@ -48,6 +52,14 @@ def _stage_help(name: str) -> str:
     return "\n\n".join(f"\b\n{paragraph}" for paragraph in paragraphs)
 
 
+def _compute_option(name: str, least: int, text: str) -> Any:
+    """Return an option that overrides compute.<name>; an engine sets the variable instead."""
+    variable = f"MIXFRAME_{name.upper()}"
+    return click.option(
+        f"--{name}", type=click.IntRange(least), envvar=variable, help=f"{text} [{variable}]"
+    )
+
+
 def _stage(name: str) -> Callable[[F], click.Command]:
     """Return a decorator that makes a command of a stage, with the options every stage has."""
 
@@ -57,8 +69,9 @@ def _stage(name: str) -> Callable[[F], click.Command]:
                 "--preset", metavar="NAME", help="Preset; without it that of params.yaml."
             ),
             click.option("--device", type=click.Choice(["auto", "cpu", "cuda"])),
-            click.option("--threads", type=click.IntRange(0), help="0 = all cores."),
-            click.option("--workers", type=click.IntRange(0), help="0 = all cores."),
+            _compute_option("threads", 0, "Slices computed at once; 0 = all cores."),
+            _compute_option("workers", 0, "Preparing data; 0 = all cores."),
+            _compute_option("processes", 1, "Of a training stage or of scoring."),
         ]
         command: Any = function
         for option in reversed(options):
@@ -77,12 +90,25 @@ def main() -> None:
     """
 
 
-def _context(preset: str | None, compute: dict[str, Any]) -> Any:
+def _context(preset: str | None, compute: dict[str, Any], seed: int | None = None) -> Any:
     from mixframe import params
     from mixframe.stages.context import open_context
 
     given = {key: value for key, value in compute.items() if value is not None}
-    return open_context(preset or params.read_choice().preset, given)
+    choice = params.read_choice()
+    if seed is None:
+        seed = choice.grid.seed[0]
+    return open_context(preset or choice.preset, given, seed)
+
+
+def _in_processes(context: Any) -> Any:
+    """Return the context in each of compute.processes processes, started here if need be."""
+    processes = context.compute.processes
+    if processes > 1 and "WORLD_SIZE" not in os.environ:
+        from mixframe.processes import launch
+
+        launch(processes)
+    return context
 
 
 def _module(name: str) -> Any:
@@ -96,6 +122,7 @@ def _grid() -> Any:
 
 
 SYSTEM = click.option("--system", required=True, metavar="NAME", help="A system of the preset.")
+SEED = click.option("--seed", type=click.IntRange(0), help="Default: the first of grid.seed.")
 
 
 @_stage("download")
@@ -110,32 +137,36 @@ def protocol(preset: str | None, **compute: Any) -> None:
 
 @_stage("pretrain")
 def pretrain(preset: str | None, **compute: Any) -> None:
-    _module("pretrain").run(_context(preset, compute))
+    _module("pretrain").run(_in_processes(_context(preset, compute)))
 
 
 @_stage("splice")
 @click.option("--policy", required=True, metavar="NAME", help="A key of the preset's splice.")
-def splice(preset: str | None, policy: str, **compute: Any) -> None:
-    _module("splice").run(_context(preset, compute), policy)
+@SEED
+def splice(preset: str | None, policy: str, seed: int | None, **compute: Any) -> None:
+    _module("splice").run(_context(preset, compute, seed), policy)
 
 
 @_stage("posttrain")
 @SYSTEM
-def posttrain(preset: str | None, system: str, **compute: Any) -> None:
-    _module("posttrain").run(_context(preset, compute), system)
+@SEED
+def posttrain(preset: str | None, system: str, seed: int | None, **compute: Any) -> None:
+    _module("posttrain").run(_in_processes(_context(preset, compute, seed)), system)
 
 
 @_stage("finetune")
 @SYSTEM
-def finetune(preset: str | None, system: str, **compute: Any) -> None:
-    _module("finetune").run(_context(preset, compute), system)
+@SEED
+def finetune(preset: str | None, system: str, seed: int | None, **compute: Any) -> None:
+    _module("finetune").run(_in_processes(_context(preset, compute, seed)), system)
 
 
 @_stage("score")
 @SYSTEM
 @click.option("--set", "set_name", required=True, metavar="NAME", help="A set of the manifest.")
-def score(preset: str | None, system: str, set_name: str, **compute: Any) -> None:
-    _module("score").run(_context(preset, compute), system, set_name)
+@SEED
+def score(preset: str | None, system: str, set_name: str, seed: int | None, **compute: Any) -> None:
+    _module("score").run(_in_processes(_context(preset, compute, seed)), system, set_name)
 
 
 @_stage("evaluate")
@@ -151,7 +182,7 @@ def evaluate(
     if summary:
         stage.run_summary(context, _grid())
     elif frames:
-        stage.run_frames(context, system)
+        stage.run_frames(context, system, _grid())
     else:
         stage.run(context, system, _grid())
 

@@ -10,15 +10,23 @@ DATA = Path("data")
 """Downloaded corpora, shared by all presets, git-ignored, pinned by download.json."""
 
 
+HELDOUT = "heldout"
+"""The splice policy whose splices of the dev set judge every post-training."""
+
 FOUNDATION_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 """Files of an encoder, as `save_pretrained` writes them."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The files of one preset, relative to the repository root."""
+    """The files of one preset, relative to the repository root.
+
+    Attributes:
+        seed: of the training whose files are meant, where each seed of the grid has its own.
+    """
 
     preset: str
+    seed: int = 0
 
     @property
     def root(self) -> Path:
@@ -52,7 +60,8 @@ class Layout:
 
     def plan(self, policy: str) -> Path:
         """Splice plan of a post-trained system, or of the policy heldout."""
-        return self.root / "splice" / f"{policy}.parquet"
+        name = policy if policy == HELDOUT else f"{policy}/{self.seed}"
+        return self.root / "splice" / f"{name}.parquet"
 
     @property
     def foundation(self) -> Path:
@@ -61,7 +70,7 @@ class Layout:
 
     def posttrained(self, system: str) -> Path:
         """Folder of a post-trained encoder and its frame classifier."""
-        return self.root / "posttrain" / system
+        return self.root / "posttrain" / system / str(self.seed)
 
     def frames(self, system: str) -> Path:
         """Frame scores and labels of held-out splices and of sets with known regions."""
@@ -69,15 +78,16 @@ class Layout:
 
     def finetuned(self, system: str) -> Path:
         """Folder of a trained system: card.json pins everything else by sha256."""
-        return self.root / "finetune" / system
+        return self.root / "finetune" / system / str(self.seed)
 
     def curve(self, stage: str, system: str = "") -> Path:
         """Training curve of a stage."""
-        return self.root / "curves" / (f"{stage}-{system}.csv" if system else f"{stage}.csv")
+        name = f"{stage}-{system}-{self.seed}" if system else stage
+        return self.root / "curves" / f"{name}.csv"
 
     def scores(self, system: str, set_name: str) -> Path:
         """Countermeasure scores of one system on one set."""
-        return self.root / "scores" / system / f"{set_name}.tsv"
+        return self.root / "scores" / system / str(self.seed) / f"{set_name}.tsv"
 
     def metrics(self, system: str) -> Path:
         """Figures of one system, small enough for `dvc metrics show`."""

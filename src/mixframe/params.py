@@ -30,22 +30,25 @@ class Compute(Section):
 
     Attributes:
         device: auto takes the GPU if there is one.
+        processes: of a training stage or of scoring, on this machine, a GPU each if there are any;
+            with several of them sums are added in another order, so results differ by rounding.
         threads: slices of a batch computed at once on a CPU; 0 for all cores.
         workers: processes or threads that prepare data; 0 for all cores.
         keep_utterances: decoded utterances kept in memory while training; 0 keeps none.
     """
 
     device: Literal["auto", "cpu", "cuda"]
+    processes: Positive
     threads: Count
     workers: Count
     keep_utterances: Count
 
     def resolved(self) -> Self:
-        """Return a copy with the number of usable cores in the place of 0."""
+        """Return a copy with each process's part of the usable cores in the place of 0."""
         usable = (
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         )
-        cores = usable or 1
+        cores = max(1, (usable or 1) // self.processes)
         return self.model_copy(
             update={"threads": self.threads or cores, "workers": self.workers or cores}
         )
@@ -405,6 +408,7 @@ class Grid(Section):
 
     Attributes:
         system: rows of the result table, in this order.
+        seed: of splice plans and training; each system is trained once with each.
         set: evaluation sets, in this order.
     """
 
@@ -412,6 +416,7 @@ class Grid(Section):
     classical: list[str]
     foundation: list[str]
     posttrained: list[str]
+    seed: Annotated[list[Count], Field(min_length=1)]
     set: list[str]
 
     @model_validator(mode="after")
@@ -422,6 +427,8 @@ class Grid(Section):
                 f"system = {self.system} must list exactly the systems of classical, foundation "
                 f"and posttrained = {parts}"
             )
+        if len(set(self.seed)) < len(self.seed):
+            raise ValueError(f"seed = {self.seed}: each seed must be there once")
         return self
 
 

@@ -1,5 +1,6 @@
 """Progress that suits its reader: a bar with an ETA on a terminal, plain lines in a log."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -10,9 +11,15 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 
+def is_main() -> bool:
+    """Tell whether this process speaks for its stage: the first one of several, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def log(message: str) -> None:
     """Print one line to standard error, above any bar."""
-    tqdm.write(message, file=sys.stderr)
+    if is_main():
+        tqdm.write(message, file=sys.stderr)
 
 
 def progress(
@@ -31,6 +38,9 @@ def progress(
         unit: what an item is called.
         every_seconds: how often a line is printed where standard error is no terminal.
     """
+    if not is_main():
+        yield from items
+        return
     if sys.stderr.isatty():
         yield from tqdm(
             items, total=total, desc=what, unit=f" {unit}", initial=initial, dynamic_ncols=True

@@ -10,11 +10,8 @@ from mixframe.models.detector import Detector
 from mixframe.params import Score
 from mixframe.progress import progress
 from mixframe.splicing import Reader
-from mixframe.training.data import Batch, length_batches, pad
+from mixframe.training.data import CHUNK, Batch, length_batches, pad
 from mixframe.training.loop import Runner
-
-CHUNK = 16
-"""Batches read ahead at once; it bounds memory and changes no result."""
 
 
 def score(
@@ -38,8 +35,10 @@ def score(
     longest = int(params.max_seconds * SAMPLE_RATE)
     lengths = [min(n, longest) for n in samples]
     groups = length_batches(lengths, params.batch, not detector.backbone.masks_padding)
+    # Several processes take turns: shares of similar length, and batches as one process has them.
+    groups = groups[run.world.index :: run.world.count]
     chunks = [groups[i : i + CHUNK] for i in range(0, len(groups), CHUNK)]
-    scores = np.full(len(refs), np.nan)
+    scores = np.zeros(len(refs))
     for chunk in progress(chunks, len(chunks), what, "chunks") if what else chunks:
         batches = []
         for rows in chunk:
@@ -48,4 +47,4 @@ def score(
         results = run.infer(lambda b: detector.score(b.waves, b.lengths), batches)
         for rows, values in zip(chunk, results, strict=True):
             scores[rows] = values.double().numpy()
-    return scores
+    return run.world.add(scores, run.device)

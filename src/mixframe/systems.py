@@ -35,9 +35,9 @@ def new_detector(preset: Preset, files: Layout, system: str, params: Neural) -> 
     from mixframe.models import backbone as backbones
     from mixframe.models.detector import Detector
 
-    seed = preset.seed if params.encoder == "random" else None
+    seed = files.seed if params.encoder == "random" else None
     folder = start_encoder(files, system, params)
-    return Detector(backbones.load(folder, preset.encoder, seed), params, preset.seed)
+    return Detector(backbones.load(folder, preset.encoder, seed), params, files.seed)
 
 
 def save_mixtures(mixtures: dict[str, lfcc.Mixture], path: Path) -> None:

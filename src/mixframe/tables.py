@@ -10,9 +10,13 @@ def percent(value: float) -> str:
 
 
 def cell(figures: Mapping[str, float]) -> str:
-    """Write an EER with its interval, in percent: `2.31 [1.52, 3.20]`."""
+    """Write an EER with its interval, in percent: `2.31 [1.52, 3.20]`.
+
+    Of several seeds it is the mean with its standard deviation: `2.31 ± 0.40 [1.52, 3.20]`.
+    """
     low, high = percent(figures["eer_low"]), percent(figures["eer_high"])
-    return f"{percent(figures['eer'])} [{low}, {high}]"
+    deviation = f" ± {percent(figures['eer_std'])}" if "eer_std" in figures else ""
+    return f"{percent(figures['eer'])}{deviation} [{low}, {high}]"
 
 
 def rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -56,7 +56,7 @@ def recipes(make_manifest, encoder):
 def test_the_frame_loss_is_weighted_cross_entropy_over_valid_frames(encoder, recipes):
     model = FrameModel(encoder, 8, 0).eval()
     task = FrameTask(model, posttrain("frames"), read, recipes, recipes, 0)
-    batch = task.batch(0)
+    batch = task.batch(range(4))
     with torch.no_grad():
         loss = float(sum(task.loss(part) for part in batch.slices(2))) / task.weight(batch)
         by_hand = []
@@ -71,7 +71,7 @@ def test_the_frame_loss_is_weighted_cross_entropy_over_valid_frames(encoder, rec
 def test_the_control_learns_the_label_of_the_utterance(encoder, recipes):
     model = FrameModel(encoder, 8, 0).eval()
     task = FrameTask(model, posttrain("utterance", 1.0), read, recipes, recipes, 0)
-    batch = task.batch(0)
+    batch = task.batch(range(4))
     assert batch.targets.shape == (4,)
     with torch.no_grad():
         loss = float(sum(task.loss(part) for part in batch.slices(2))) / task.weight(batch)
@@ -88,7 +88,7 @@ def test_all_but_the_convolutions_move(encoder, recipes, tmp_path, objective):
     model = FrameModel(encoder, 8, 0)
     before = {n: p.clone() for n, p in model.named_parameters()}
     task = FrameTask(model, posttrain(objective), read, recipes, recipes, 0)
-    run = Runner(Compute(device="cpu", threads=2, workers=1, keep_utterances=0))
+    run = Runner(Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0))
     outcome = train(task, TRAIN, 0, run, tmp_path / "s.pt", 0, "test")
     assert 0 <= outcome.rows[-1]["frame_eer"] <= 1
     for name, parameter in model.named_parameters():
@@ -97,7 +97,7 @@ def test_all_but_the_convolutions_move(encoder, recipes, tmp_path, objective):
 
 def test_frame_scores_come_in_order_and_fit_their_labels(encoder, recipes):
     model = FrameModel(encoder, 8, 0).eval()
-    run = Runner(Compute(device="cpu", threads=2, workers=1, keep_utterances=0))
+    run = Runner(Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0))
     scores, labels = frame_scores(model, recipes, 2, read, run)
     for recipe, values, truth in zip(recipes, scores, labels, strict=True):
         batch, (expected,) = frame_batch([recipe], encoder, read)

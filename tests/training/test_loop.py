@@ -10,8 +10,9 @@ from torch import nn
 
 from mixframe.errors import MixframeError
 from mixframe.params import Compute, Train
+from mixframe.processes import World
 from mixframe.training.data import Batch
-from mixframe.training.loop import Runner, Validation, learning_rate, train
+from mixframe.training.loop import FreeGpu, Runner, Validation, learning_rate, numbers, train
 
 TRAIN = Train(
     steps=12,
@@ -29,7 +30,7 @@ TRAIN = Train(
 
 
 def runner(threads=1):
-    return Runner(Compute(device="cpu", threads=threads, workers=2, keep_utterances=0))
+    return Runner(Compute(device="cpu", processes=1, threads=threads, workers=2, keep_utterances=0))
 
 
 class Killed(Exception):
@@ -48,12 +49,13 @@ class Regression:
         self.model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 1))
         self.seen = []
 
-    def batch(self, step):
+    def batch(self, numbers):
+        step, first = divmod(numbers.start, TRAIN.batch)
         if step == self.die_at:
             raise Killed
         generator = torch.Generator().manual_seed(step)
-        waves = torch.randn(8, 5, generator=generator)
-        return Batch(waves, torch.full((8,), 5), waves.sum(1).sin())
+        waves = torch.randn(TRAIN.batch, 5, generator=generator)[first : first + len(numbers)]
+        return Batch(waves, torch.full((len(waves),), 5), waves.sum(1).sin())
 
     def weight(self, batch):
         return float(len(batch.lengths))
@@ -154,9 +156,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path):
     task = Regression()
     good = task.batch
 
-    def bad(step):
-        batch = good(step)
-        return Batch(batch.waves / 0, batch.lengths, batch.targets) if step == 4 else batch
+    def bad(numbers):
+        batch = good(numbers)
+        if numbers.start != 4 * TRAIN.batch:
+            return batch
+        return Batch(batch.waves / 0, batch.lengths, batch.targets)
 
     task.batch = bad
     with pytest.raises(MixframeError, match="the loss is nan at step 4"):
@@ -173,8 +177,39 @@ def test_learning_rate_by_hand():
 
 
 def test_cuda_is_refused_by_name_where_there_is_none():
+    compute = Compute(device="cuda", processes=1, threads=0, workers=0, keep_utterances=0)
     if torch.cuda.is_available():
-        assert Runner(Compute(device="cuda", threads=0, workers=0, keep_utterances=0)).threads == 1
+        assert Runner(compute).threads == 1
     else:
         with pytest.raises(MixframeError, match=r"compute\.device = 'cuda'"):
-            Runner(Compute(device="cuda", threads=0, workers=0, keep_utterances=0))
+            Runner(compute)
+
+
+def test_stages_side_by_side_take_different_gpus(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    first, second, third = FreeGpu(), FreeGpu(), FreeGpu()
+    assert [first.index, second.index, third.index] == [0, 1, 0]
+    del second
+    assert FreeGpu().index == 1
+
+
+def test_every_draw_of_a_step_falls_to_one_process():
+    for count in (1, 2, 4):
+        shares = [numbers(TRAIN, 3, World(index, count)) for index in range(count)]
+        assert [n for share in shares for n in share] == list(range(24, 32))
+
+
+def test_dropout_of_a_slice_does_not_depend_on_the_others(tmp_path):
+    curves = []
+    for _ in range(2):
+        task = Regression()
+        task.model.insert(2, nn.Dropout(0.5))
+        sequential = Runner(
+            Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0),
+            sequential=True,
+        )
+        torch.manual_seed(len(curves))
+        outcome = train(task, TRAIN, 0, sequential, tmp_path / f"{len(curves)}.pt", 0, "test")
+        curves.append(outcome.rows)
+    assert curves[0] == curves[1]

@@ -14,6 +14,7 @@ from scipy.optimize import isotonic_regression
 
 from mixframe.errors import MixframeError
 from mixframe.section import read_yaml
+from mixframe.templates import paths
 
 Place = tuple[float, int]
 """x in units of one node, and layer, counted from 0."""
@@ -75,9 +76,9 @@ def read_pipeline(path: Path) -> Pipeline:
     bodies = {name: stage.get("do", stage) for name, stage in templates.items()}
     needed: dict[tuple[str, str], str] = {}
     for source, maker in bodies.items():
-        outputs = [path for key in ("outs", "metrics", "plots") for path in _paths(maker, key)]
+        outputs = list(paths(maker, "outs", "metrics", "plots"))
         for target, reader in bodies.items():
-            shared = [d for d in _paths(reader, "deps") if any(_meet(d, o) for o in outputs)]
+            shared = [d for d in paths(reader, "deps") if any(_meet(d, o) for o in outputs)]
             if shared and target != source:
                 needed[source, target] = shared[0]
     graph = nx.DiGraph(list(needed))
@@ -104,12 +105,6 @@ def _over(stage: dict[str, Any]) -> Iterable[str]:
 def _command(command: str | list[str]) -> str:
     text = command if isinstance(command, str) else " && ".join(command)
     return re.sub(r"\$\{item\.(\w+)\}", lambda found: found[1].upper(), text)
-
-
-def _paths(stage: dict[str, Any], key: str) -> Iterable[str]:
-    """Yield the paths of a stage's deps or outs; an entry is a path or {path: options}."""
-    for entry in stage.get(key) or ():
-        yield entry if isinstance(entry, str) else next(iter(entry))
 
 
 def _meet(dependency: str, output: str) -> bool:

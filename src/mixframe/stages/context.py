@@ -16,7 +16,7 @@ from mixframe import params as parameters
 from mixframe.files import digest, sha256_file, stage_lock, write_json, write_text
 from mixframe.layout import Layout
 from mixframe.params import Compute, Preset
-from mixframe.progress import log
+from mixframe.progress import is_main, log
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Context:
 
     Attributes:
         name: the preset's name.
+        seed: of splice plans and training; corpus, foundation model and intervals have the
+            preset's own.
         compute: the preset's, with what the command line overrides and every 0 replaced by the
             number of cores; it never changes a result.
     """
@@ -33,9 +35,10 @@ class Context:
     preset: Preset
     files: Layout
     compute: Compute
+    seed: int
 
 
-def open_context(name: str, compute: dict[str, Any]) -> Context:
+def open_context(name: str, compute: dict[str, Any], seed: int = 0) -> Context:
     """Read a preset; `compute` overrides its keys of that name.
 
     Raises:
@@ -43,16 +46,19 @@ def open_context(name: str, compute: dict[str, Any]) -> Context:
     """
     preset = parameters.read_preset(name)
     resolved = preset.compute.model_copy(update=compute).resolved()
-    return Context(name, preset, Layout(name), resolved)
+    return Context(name, preset, Layout(name, seed), resolved, seed)
 
 
 @contextmanager
 def running(context: Context, stage: str, cell: str = "") -> Iterator[None]:
-    """Hold the lock of a stage and note how long it took.
+    """Hold the lock of a stage and note how long it took; of several processes, the first does.
 
     Raises:
         MixframeError: another process is running this cell.
     """
+    if not is_main():
+        yield
+        return
     title = " ".join(part for part in (stage, context.name, cell) if part)
     with stage_lock(context.files.lock(stage, cell or "all"), title):
         start = time.monotonic()

@@ -1,12 +1,14 @@
 """Stage evaluate: figures of one system, of one frame classifier, or of all systems together.
 
 Reads: results/<preset>/corpus/manifest.parquet and results/<preset>/scores/<system>/, or
-results/<preset>/posttrain/<system>/frames.parquet, or the figures of all systems; the preset's
-`evaluate` section and `seed`; the grid of params.yaml.
+results/<preset>/posttrain/<system>/<seed>/frames.parquet, or the figures of all systems; the
+preset's `evaluate` section and `seed`; the grid of params.yaml.
 Writes: results/<preset>/{metrics, details}/<system>.json and results/<preset>/det/<system>.csv, or
 results/<preset>/frames/<system>.json, or results/<preset>/{summary.json, table.md}.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from scipy.special import ndtri
 from mixframe import bootstrap, manifest, metrics, scorefiles
 from mixframe.errors import MixframeError
 from mixframe.files import need_file, read_json, write_json, write_text
+from mixframe.layout import HELDOUT
 from mixframe.params import Evaluate, Grid
 from mixframe.progress import log
 from mixframe.stages.context import Context, running
@@ -38,62 +41,78 @@ def run(context: Context, system: str, grid: Grid) -> None:
         curves = []
         for name in grid.set:
             trials = table[table["set"] == name].rename(columns={"utterance": "trial"})
-            scored = scorefiles.read_scores(need_file(files.scores(system, name), "score"))
-            aligned = scorefiles.align(scored, trials)
-            details[name] = set_figures(aligned, preset.evaluate, preset.seed)
-            points = det_curve(*scorefiles.by_class(aligned))
+            runs = []
+            for seed in grid.seed:
+                path = replace(files, seed=seed).scores(system, name)
+                scored = scorefiles.read_scores(need_file(path, "score"))
+                runs.append(scorefiles.align(scored, trials))
+            details[name] = set_figures(runs, preset.evaluate, preset.seed)
+            points = det_curve(*scorefiles.by_class(runs[0]))
             curves.append(points.assign(set=name)[["set", "p_fa", "p_miss", "x", "y"]])
             warning = scorefiles.sign_warning(details[name]["eer"])
             if warning:
                 log(f"  {system} on {name}: {warning}")
-        small = ("eer", "eer_low", "eer_high", "min_dcf")
-        write_json(files.metrics(system), {n: {k: d[k] for k in small} for n, d in details.items()})
+        small = ("eer", "eer_low", "eer_high", "eer_std", "min_dcf")
+        figures = {n: {k: d[k] for k in small if k in d} for n, d in details.items()}
+        write_json(files.metrics(system), figures)
         write_json(files.details(system), details)
         write_text(files.det(system), pd.concat(curves).to_csv(index=False, lineterminator="\n"))
 
 
-def set_figures(aligned: pd.DataFrame, params: Evaluate, seed: int) -> dict[str, Any]:
+def set_figures(runs: Sequence[pd.DataFrame], params: Evaluate, seed: int) -> dict[str, Any]:
     """Return every figure of one system on one set.
 
     Args:
-        aligned: columns trial, score, label, attack, codec, and the bootstrap's unit.
+        runs: for each training seed the same trials: trial, score, label, attack, codec, and the
+            bootstrap's unit.
 
     Returns:
-        the keys of `metrics.PointMetrics`; eer_low, eer_high, min_dcf_low, min_dcf_high; and
-        by_attack: for each attack eer, eer_low, eer_high, n_spoof, its spoofed trials against all
-        bona fide ones. Rates are fractions.
+        the keys of `metrics.PointMetrics`, means over the seeds; eer_low, eer_high, min_dcf_low,
+        min_dcf_high, the intervals of those means; eer_std, the standard deviation of the EER over
+        the seeds, if there are several; eer_by_seed; and by_attack: for each attack eer, eer_low,
+        eer_high, n_spoof, its spoofed trials against all bona fide ones. Rates are fractions.
     """
     costs = metrics.DcfCosts(params.costs.p_spoof, params.costs.c_miss, params.costs.c_fa)
-    bonafide = aligned[aligned["label"] == "bonafide"]
-    spoof = aligned[aligned["label"] == "spoof"]
+    bonafide = [run[run["label"] == "bonafide"] for run in runs]
+    spoof = [run[run["label"] == "spoof"] for run in runs]
+    points = [
+        metrics.point_metrics(b["score"], s["score"], costs)
+        for b, s in zip(bonafide, spoof, strict=True)
+    ]
+    eers = [point["eer"] for point in points]
     figures: dict[str, Any] = {
-        **metrics.point_metrics(bonafide["score"], spoof["score"], costs),
+        **pd.DataFrame(points).mean().to_dict(),
+        "n_bonafide": points[0]["n_bonafide"],
+        "n_spoof": points[0]["n_spoof"],
         **_intervals(bonafide, spoof, params, costs, seed),
+        **({"eer_std": float(np.std(eers, ddof=1))} if len(eers) > 1 else {}),
+        "eer_by_seed": eers,
     }
     by_attack = {}
-    for attack, some in spoof.groupby("attack"):
+    for attack in sorted(spoof[0]["attack"].unique()):
+        some = [s[s["attack"] == attack] for s in spoof]
         both = _intervals(bonafide, some, params, costs, seed)
+        rates = [metrics.eer(b["score"], s["score"]) for b, s in zip(bonafide, some, strict=True)]
         by_attack[str(attack)] = {
-            "eer": metrics.eer(bonafide["score"], some["score"]),
+            "eer": float(np.mean(rates)),
             "eer_low": both["eer_low"],
             "eer_high": both["eer_high"],
-            "n_spoof": len(some),
+            "n_spoof": len(some[0]),
         }
     return {**figures, "by_attack": by_attack}
 
 
 def _intervals(
-    bonafide: pd.DataFrame,
-    spoof: pd.DataFrame,
+    bonafide: Sequence[pd.DataFrame],
+    spoof: Sequence[pd.DataFrame],
     params: Evaluate,
     costs: metrics.DcfCosts,
     seed: int,
 ) -> dict[str, float]:
     unit = params.bootstrap.unit
-    groups = None if unit == "trial" else (bonafide[unit], spoof[unit])
-    result = bootstrap.bootstrap(
-        bonafide["score"],
-        spoof["score"],
+    groups = None if unit == "trial" else (bonafide[0][unit], spoof[0][unit])
+    result = bootstrap.bootstrap_mean(
+        [(b["score"], s["score"]) for b, s in zip(bonafide, spoof, strict=True)],
         costs,
         seed=seed,
         groups=groups,
@@ -127,8 +146,8 @@ def det_curve(bonafide: np.ndarray, spoof: np.ndarray) -> pd.DataFrame:
     return points.reset_index(drop=True)
 
 
-def run_frames(context: Context, system: str) -> None:
-    """Evaluate the frame classifier of one post-trained encoder.
+def run_frames(context: Context, system: str, grid: Grid) -> None:
+    """Evaluate the frame classifier of one post-trained encoder; means over the seeds.
 
     The threshold for segments is the one at the EER of the held-out (dev) splices; other sets are
     judged with that threshold.
@@ -138,14 +157,22 @@ def run_frames(context: Context, system: str) -> None:
     """
     preset, files = context.preset, context.files
     with running(context, "evaluate", f"frames-{system}"):
-        frames = pd.read_parquet(need_file(files.frames(system), "posttrain"))
-        heldout = frames[frames["set"] == "heldout"]
-        threshold = metrics.eer_threshold(*_frame_classes(heldout))
-        figures = {
-            str(name): frame_figures(some, threshold, preset.evaluate.segment_iou)
-            for name, some in frames.groupby("set", sort=False)
-        }
-        write_json(files.frame_metrics(system), figures)
+        found: dict[str, list[dict[str, float]]] = {}
+        for seed in grid.seed:
+            path = replace(files, seed=seed).frames(system)
+            frames = pd.read_parquet(need_file(path, "posttrain"))
+            heldout = frames[frames["set"] == HELDOUT]
+            threshold = metrics.eer_threshold(*_frame_classes(heldout))
+            for name, some in frames.groupby("set", sort=False):
+                figures = frame_figures(some, threshold, preset.evaluate.segment_iou)
+                found.setdefault(str(name), []).append(figures)
+        write_json(files.frame_metrics(system), {n: _means(runs) for n, runs in found.items()})
+
+
+def _means(runs: Sequence[dict[str, float]]) -> dict[str, float | None]:
+    """Return the mean of each figure; None where the runs have none."""
+    means = pd.DataFrame(runs).astype(float).mean()
+    return {str(key): None if np.isnan(value) else value for key, value in means.items()}
 
 
 def _frame_classes(frames: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +211,7 @@ def run_summary(context: Context, grid: Grid) -> None:
     with running(context, "evaluate", "summary"):
         systems: dict[str, Any] = {}
         for system in grid.system:
-            card = read_json(files.finetuned(system) / "card.json")
+            card = read_json(replace(files, seed=grid.seed[0]).finetuned(system) / "card.json")
             systems[system] = {
                 "trainable_parameters": card["parameters"]["trainable"],
                 "total_parameters": card["parameters"]["total"],
@@ -193,7 +220,12 @@ def run_summary(context: Context, grid: Grid) -> None:
                     read_json(files.frame_metrics(system)) if system in grid.posttrained else {}
                 ),
             }
-        summary = {"preset": context.name, "sets": grid.set, "systems": systems}
+        summary = {
+            "preset": context.name,
+            "seeds": grid.seed,
+            "sets": grid.set,
+            "systems": systems,
+        }
         missing = [
             f"{system} on {name}"
             for system, entry in systems.items()

@@ -1,12 +1,12 @@
 """Stage finetune: train one system of the grid on the train set, select on the dev set.
 
 Reads: results/<preset>/corpus/{manifest.parquet, audio.tar}, the encoder the system starts from
-(results/<preset>/pretrain/ or results/<preset>/posttrain/<system>/), the preset's
-`finetune.<system>`, `encoder`, `score` and `seed`.
-Writes: results/<preset>/finetune/<system>/ (neural systems: adapter_config.json and
+(results/<preset>/pretrain/ or results/<preset>/posttrain/<system>/<seed>/), the preset's
+`finetune.<system>`, `encoder` and `score`, the seed of the run.
+Writes: results/<preset>/finetune/<system>/<seed>/ (neural systems: adapter_config.json and
 adapter_model.safetensors in PEFT's format, head.safetensors; classical ones: model.safetensors;
-card.json, which pins them all), results/<preset>/scores/<system>/dev.tsv and
-results/<preset>/curves/finetune-<system>.csv.
+card.json, which pins them all), results/<preset>/scores/<system>/<seed>/dev.tsv and
+results/<preset>/curves/finetune-<system>-<seed>.csv.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ from mixframe import lfcc, manifest, metrics, scorefiles
 from mixframe.audio import SAMPLE_RATE
 from mixframe.layout import FOUNDATION_FILES
 from mixframe.params import Lfcc, Lora, Neural, pick
+from mixframe.progress import is_main
 from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
 from mixframe.systems import MIXTURES, new_detector, save_mixtures, start_encoder, write_card
 from mixframe.training.data import cached_reader
@@ -28,7 +29,7 @@ def run(context: Context, system: str) -> None:
         MixframeError: the system is not in the preset, an input is missing, or training diverges.
     """
     params = pick(context.preset.finetune, system, "finetune")
-    with running(context, "finetune", system):
+    with running(context, "finetune", f"{system}-{context.seed}"):
         if isinstance(params, Lfcc):
             _classical(context, system, params)
         else:
@@ -48,20 +49,22 @@ def _neural(context: Context, system: str, params: Neural) -> None:
     runner = Runner(context.compute, params.train.precision, random_layers)
     read = cached_reader(context.compute.keep_utterances)
     task = UtteranceTask(
-        detector, params, preset.score, read, table[table["set"] == "train"], dev, preset.seed
+        detector, params, preset.score, read, table[table["set"] == "train"], dev, context.seed
     )
     start = start_encoder(files, system, params)
     values = {
         "finetune": params.model_dump(),
         "encoder": preset.encoder.model_dump(),
         "score": preset.score.model_dump(),
-        "seed": preset.seed,
+        "seed": context.seed,
     }
     inputs = [files.manifest, files.audio, *(start / name for name in FOUNDATION_FILES)]
-    state = files.state("finetune", system, state_key(values, inputs))
-    outcome = train(
-        task, params.train, params.average, runner, state, preset.seed, f"finetune {system}"
-    )
+    state = files.state("finetune", f"{system}-{context.seed}", state_key(values, inputs))
+    what = f"finetune {system}-{context.seed}"
+    outcome = train(task, params.train, params.average, runner, state, context.seed, what)
+    scores = task.dev_scores(runner)
+    if not runner.world.main:
+        return
     counts = {
         "trainable": sum(p.numel() for p in detector.parameters() if p.requires_grad),
         "total": sum(p.numel() for p in detector.parameters()),
@@ -69,12 +72,14 @@ def _neural(context: Context, system: str, params: Neural) -> None:
     with fresh_folder(files.finetuned(system)) as folder:
         detector.save(folder)
         write_card(folder, start, {"parameters": counts, "averaged_steps": outcome.steps})
-    _write_dev(context, system, dev["utterance"].tolist(), task.dev_scores(runner))
+    _write_dev(context, system, dev["utterance"].tolist(), scores)
     write_rows(outcome.rows, files.curve("finetune", system))
     state.unlink(missing_ok=True)
 
 
 def _classical(context: Context, system: str, params: Lfcc) -> None:
+    if not is_main():
+        return
     preset, files = context.preset, context.files
     table = manifest.read(files.manifest, ["train", "dev"])
     read = cached_reader(0)
@@ -85,7 +90,7 @@ def _classical(context: Context, system: str, params: Lfcc) -> None:
     mixtures = {}
     for label in manifest.LABELS:
         rows = np.flatnonzero(~dev & (table["label"] == label).to_numpy())
-        mixtures[label] = lfcc.fit([frames[i] for i in rows], params, preset.seed)
+        mixtures[label] = lfcc.fit([frames[i] for i in rows], params, context.seed)
     scores = lfcc.score(
         mixtures["bonafide"], mixtures["spoof"], [frames[i] for i in np.flatnonzero(dev)]
     )

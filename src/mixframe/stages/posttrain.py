@@ -1,11 +1,11 @@
 """Stage posttrain: teach the encoder to see spliced-in frames (MFPT), or its control.
 
 Reads: results/<preset>/pretrain/, results/<preset>/corpus/{manifest.parquet, audio.tar},
-results/<preset>/splice/{<system>, heldout}.parquet, the preset's `posttrain.<system>`, `encoder`
-and `seed`.
-Writes: results/<preset>/posttrain/<system>/{config.json, model.safetensors,
+results/<preset>/splice/{<system>/<seed>, heldout}.parquet, the preset's `posttrain.<system>` and
+`encoder`, the seed of the run.
+Writes: results/<preset>/posttrain/<system>/<seed>/{config.json, model.safetensors,
 preprocessor_config.json, classifier.safetensors, frames.parquet} and
-results/<preset>/curves/posttrain-<system>.csv.
+results/<preset>/curves/posttrain-<system>-<seed>.csv.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import pandas as pd
 
 from mixframe import manifest
 from mixframe.files import atomic_path, read_json
+from mixframe.layout import HELDOUT
 from mixframe.models import backbone as backbones
 from mixframe.params import pick
 from mixframe.splicing import Reader, Recipe, as_recorded, read_plan, recipes
@@ -32,31 +33,32 @@ def run(context: Context, system: str) -> None:
     """
     preset, files = context.preset, context.files
     section = pick(preset.posttrain, system, "posttrain")
-    with running(context, "posttrain", system):
+    cell = f"{system}-{context.seed}"
+    with running(context, "posttrain", cell):
         table = manifest.read(files.manifest)
         where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
         planned = recipes(read_plan(files.plan(system)), where)
-        heldout = read_plan(files.plan("heldout"))
+        heldout = read_plan(files.plan(HELDOUT))
         encoder = backbones.load(files.foundation, preset.encoder)
-        model = FrameModel(encoder, section.classifier_hidden, preset.seed)
+        model = FrameModel(encoder, section.classifier_hidden, context.seed)
         runner = Runner(context.compute, section.train.precision, preset.encoder.dropout > 0)
         read = cached_reader(context.compute.keep_utterances)
-        task = FrameTask(model, section, read, planned, recipes(heldout, where), preset.seed)
+        task = FrameTask(model, section, read, planned, recipes(heldout, where), context.seed)
         inputs = [
             *(files.foundation / name for name in backbones.FILES),
             files.manifest,
             files.audio,
             files.plan(system),
-            files.plan("heldout"),
+            files.plan(HELDOUT),
         ]
         values = {
             "posttrain": section.model_dump(),
             "encoder": preset.encoder.model_dump(),
-            "seed": preset.seed,
+            "seed": context.seed,
         }
-        state = files.state("posttrain", system, state_key(values, inputs))
-        outcome = train(task, section.train, 0, runner, state, preset.seed, f"posttrain {system}")
-        scored = {"heldout": (heldout["base"], recipes(heldout, where))}
+        state = files.state("posttrain", cell, state_key(values, inputs))
+        outcome = train(task, section.train, 0, runner, state, context.seed, f"posttrain {cell}")
+        scored = {HELDOUT: (heldout["base"], recipes(heldout, where))}
         for name in section.localise:
             rows = table[table["set"] == name]
             scored[name] = (rows["utterance"], as_recorded(rows))
@@ -66,6 +68,8 @@ def run(context: Context, system: str) -> None:
                 for name, (utterances, found) in scored.items()
             ]
         )
+        if not runner.world.main:
+            return
         with fresh_folder(files.posttrained(system)) as folder:
             preprocessor = read_json(files.foundation / "preprocessor_config.json")
             backbones.save(encoder, folder, preprocessor)

@@ -106,6 +106,8 @@ def _train(context: Context, section: Scratch) -> None:
     key = state_key(values, [files.manifest, files.audio])
     state = files.state("pretrain", "all", key)
     outcome = train(task, section.train, 0, runner, state, preset.seed, "pretrain")
+    if not runner.world.main:
+        return
     config.mask_time_prob, config.apply_spec_augment = 0.0, False
     del encoder.model.masked_spec_embed
     with fresh_folder(files.foundation) as folder:

@@ -8,7 +8,7 @@ Writes: results/<preset>/report.html and results/<preset>/figures/{det, histogra
 localisation, dag}.{png, svg, csv}.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def run(context: Context, grid: Grid) -> None:
     """
     files = context.files
     with running(context, "report"):
-        data = collect(context.name, context.preset, files, grid)
+        data = collect(context.name, context.preset, replace(files, seed=grid.seed[0]), grid)
         systems = figures.lines(grid)
         page = render(data, systems, draw_panels(data, systems))
         with fresh_folder(files.figure("all").parent) as folder:

@@ -1,8 +1,9 @@
 """Stage score: one countermeasure score for every trial of one evaluation set.
 
-Reads: results/<preset>/corpus/{manifest.parquet, audio.tar}, results/<preset>/finetune/<system>/
-and the encoder under it, the preset's `finetune.<system>` and `score`.
-Writes: results/<preset>/scores/<system>/<set>.tsv in the ASVspoof 5 format.
+Reads: results/<preset>/corpus/{manifest.parquet, audio.tar},
+results/<preset>/finetune/<system>/<seed>/ and the encoder under it, the preset's
+`finetune.<system>` and `score`.
+Writes: results/<preset>/scores/<system>/<seed>/<set>.tsv in the ASVspoof 5 format.
 """
 
 from mixframe import manifest, scorefiles
@@ -21,8 +22,10 @@ def run(context: Context, system: str, set_name: str) -> None:
     """
     preset, files = context.preset, context.files
     params = pick(preset.finetune, system, "finetune")
-    with running(context, "score", f"{system}-{set_name}"):
+    with running(context, "score", f"{system}-{context.seed}-{set_name}"):
         rows = manifest.read(files.manifest, [set_name])
         runner = Runner(context.compute)
         scores = score_system(preset, files, system, params, rows, runner, cached_reader(0))
-        scorefiles.write_scores(files.scores(system, set_name), rows["utterance"].tolist(), scores)
+        if runner.world.main:
+            path = files.scores(system, set_name)
+            scorefiles.write_scores(path, rows["utterance"].tolist(), scores)

@@ -1,13 +1,15 @@
 """Stage splice: plan the mix-frame splices of one post-trained system, or the held-out ones.
 
 Reads: results/<preset>/corpus/manifest.parquet, the foundation model's config.json (for its frame
-grid), the preset's `splice.<policy>` section and `seed`.
-Writes: results/<preset>/splice/<policy>.parquet.
+grid), the preset's `splice.<policy>` section and the seed of the run; for the policy
+heldout that of the preset.
+Writes: results/<preset>/splice/<policy>/<seed>.parquet, or splice/heldout.parquet.
 """
 
 from mixframe import manifest, splicing
 from mixframe.files import read_json
 from mixframe.frames import FrameGrid
+from mixframe.layout import HELDOUT
 from mixframe.params import pick
 from mixframe.progress import log
 from mixframe.stages.context import Context, running
@@ -20,11 +22,13 @@ def run(context: Context, policy: str) -> None:
         MixframeError: the policy is not in the preset, or no utterance fits it.
     """
     section = pick(context.preset.splice, policy, "splice")
-    with running(context, "splice", policy):
+    heldout = policy == HELDOUT
+    seed = context.preset.seed if heldout else context.seed
+    with running(context, "splice", policy if heldout else f"{policy}-{seed}"):
         config = read_json(context.files.foundation / "config.json")
         grid = FrameGrid(tuple(config["conv_kernel"]), tuple(config["conv_stride"]))
         table = manifest.read(context.files.manifest)
-        planned = splicing.plan(table, section, grid, context.preset.seed)
+        planned = splicing.plan(table, section, grid, seed)
         splicing.write_plan(planned, context.files.plan(policy))
         injected = int(planned["ends"].map(sum).sum() - planned["starts"].map(sum).sum())
         log(

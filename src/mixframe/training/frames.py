@@ -11,7 +11,7 @@ from mixframe.models.backbone import Backbone, encode, frame_mask, freeze_convol
 from mixframe.models.heads import FrameClassifier
 from mixframe.params import Posttrain
 from mixframe.splicing import Reader, Recipe, load
-from mixframe.training.data import Batch, draws, length_batches, pad
+from mixframe.training.data import CHUNK, Batch, draws, length_batches, pad
 from mixframe.training.loop import Runner, Validation
 
 
@@ -51,11 +51,9 @@ class FrameTask:
         n_draws = params.train.steps * params.train.batch
         self._order = draws(len(train), n_draws, seed)
 
-    def batch(self, step: int) -> Batch:
-        """Return the utterances of a step with frame labels, or with labels of the utterances."""
-        size = self._params.train.batch
-        picks = self._order[step * size : (step + 1) * size]
-        recipes = [self._train[i] for i in picks]
+    def batch(self, numbers: range) -> Batch:
+        """Return the utterances of some draws with frame labels, or with utterance labels."""
+        recipes = [self._train[self._order[n]] for n in numbers]
         batch, _ = frame_batch(recipes, self.model.backbone, self._read)
         if self._params.objective == "frames":
             return batch
@@ -124,14 +122,14 @@ def frame_scores(
         for each recipe its (T,) float32 logits (above 0 = injected) and its (T,) int8 labels.
     """
     backbone = model.backbone
-    scores: dict[int, np.ndarray] = {}
-    truth: dict[int, np.ndarray] = {}
+    world, found = run.world, []
     groups = length_batches([r.n_samples for r in recipes], batch, not backbone.masks_padding)
-    for some in (groups[i : i + 16] for i in range(0, len(groups), 16)):
+    groups = groups[world.index :: world.count]
+    for some in (groups[i : i + CHUNK] for i in range(0, len(groups), CHUNK)):
         loaded = [frame_batch([recipes[i] for i in rows], backbone, read) for rows in some]
         logits = run.infer(lambda b: model(b.waves, b.lengths).float(), [b for b, _ in loaded])
         for rows, (_, labels), values in zip(some, loaded, logits, strict=True):
             for row, label, value in zip(rows, labels, values, strict=True):
-                scores[row], truth[row] = value[: len(label)].numpy(), label
-    order = range(len(recipes))
-    return [scores[i] for i in order], [truth[i] for i in order]
+                found.append((row, value[: len(label)].numpy(), label))
+    by_row = sorted(world.gather(found), key=lambda item: item[0])
+    return [scores for _, scores, _ in by_row], [labels for *_, labels in by_row]

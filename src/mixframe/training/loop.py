@@ -5,18 +5,23 @@ slice of a batch is computed by one thread, single-threaded inside, and the grad
 the order of the slices.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from mixframe.errors import MixframeError, listing
 from mixframe.files import atomic_path
+from mixframe.layout import STATE
 from mixframe.params import Compute, Train
+from mixframe.processes import World, join
 from mixframe.progress import log, progress
 from mixframe.training.data import Batch, prefetch
 
@@ -28,11 +33,11 @@ class Task(Protocol):
     def model(self) -> nn.Module:
         """The module whose trainable parameters are optimised."""
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of a step; it depends on the step only."""
+    def batch(self, numbers: range) -> Batch:
+        """Return the utterances drawn at these numbers, counted from 0 over all steps."""
 
     def weight(self, batch: Batch) -> float:
-        """Return what the summed loss of a whole batch is divided by."""
+        """Return this part's share of what the summed loss of a step is divided by."""
 
     def loss(self, part: Batch) -> Tensor:
         """Return the summed (not averaged) loss of a slice."""
@@ -67,6 +72,25 @@ class Outcome:
     steps: list[int]
 
 
+class FreeGpu:
+    """The first GPU of this machine that no other stage of this folder holds; else the first.
+
+    Engines that run stages side by side count GPUs but do not say which one is whose.
+    """
+
+    def __init__(self) -> None:
+        """Hold it until the process ends."""
+        self.index = 0
+        for index in range(torch.cuda.device_count()):
+            self._lock = FileLock(STATE / f"gpu-{index}.lock")
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            self.index = index
+            return
+
+
 class Runner:
     """Computes on a device with a number of threads that never changes a result."""
 
@@ -80,32 +104,38 @@ class Runner:
         if compute.device == "cuda" and not cuda:
             raise MixframeError("compute.device = 'cuda': torch sees no GPU; choose auto or cpu")
         use_cuda = cuda and compute.device != "cpu"
-        self.device = torch.device("cuda" if use_cuda else "cpu")
+        self.world = join(cpu=not use_cuda)
+        self.device = torch.device("cpu")
+        if use_cuda:
+            local = os.environ.get("LOCAL_RANK")
+            self._gpu = FreeGpu() if local is None else None
+            self.device = torch.device("cuda", self._gpu.index if self._gpu else int(local or 0))
         self.precision = precision
         wide = compute.resolved()
-        self.threads = 1 if use_cuda or sequential else wide.threads
+        self.sequential = use_cuda or sequential
+        self.threads = 1 if self.sequential else wide.threads
         self.workers = wide.workers
         # Parallelism inside an operator would make sums depend on the number of threads.
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(not use_cuda)
         torch.backends.cudnn.benchmark = False
 
-    def map(self, function: Callable[[Batch], Any], parts: Sequence[Batch]) -> list[Any]:
-        """Apply `function` to every part on the device and return the results in order."""
+    def map(self, function: Callable[[int, Batch], Any], parts: Sequence[Batch]) -> list[Any]:
+        """Apply `function` to every part's place and the part on the device; results in order."""
 
-        def one(part: Batch) -> Any:
+        def one(place: int, part: Batch) -> Any:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                return function(part.to(self.device))
+                return function(place, part.to(self.device))
 
         if self.threads == 1:
-            return [one(part) for part in parts]
+            return [one(place, part) for place, part in enumerate(parts)]
         with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(one, parts))
+            return list(pool.map(one, range(len(parts)), parts))
 
     def infer(self, function: Callable[[Batch], Tensor], batches: Sequence[Batch]) -> list[Tensor]:
         """Apply a function without gradients; the results come back to the CPU."""
 
-        def one(part: Batch) -> Tensor:
+        def one(place: int, part: Batch) -> Tensor:
             # Gradient mode is a property of the thread.
             with torch.inference_mode():
                 return function(part).cpu()
@@ -127,26 +157,35 @@ def train(
     Raises:
         MixframeError: a trainable parameter gets no gradient, or the loss is not finite.
     """
-    model = task.model.to(runner.device)
+    model, world = task.model.to(runner.device), runner.world
+    if params.slices % world.count:
+        raise MixframeError(
+            f"{what}: train.slices = {params.slices} is not a multiple of "
+            f"compute.processes = {world.count}, which share them"
+        )
     names = [n for n, p in model.named_parameters() if p.requires_grad]
     weights = [p for p in model.parameters() if p.requires_grad]
     if not weights:
         raise MixframeError(f"{what}: nothing to train: no parameter is trainable")
     optimiser = torch.optim.AdamW(weights, lr=params.lr, weight_decay=params.weight_decay)
     check_gradients(task, params, runner, names, weights)
+    world.wait()
     first, rows, losses, best = _resume(state, model, optimiser)
     if first:
         log(f"{what}: going on from step {first} of {params.steps}")
-    batches = prefetch(task.batch, range(first, params.steps), runner.workers)
+    batches = prefetch(
+        lambda step: task.batch(numbers(params, step, world)),
+        range(first, params.steps),
+        runner.workers,
+    )
     for step, batch in enumerate(
         progress(batches, params.steps, what, "steps", initial=first), start=first
     ):
         model.train()
-        torch.manual_seed(seed + step)
         rate = learning_rate(params, step)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss, gradients = _gradients(task, batch, params.slices, runner, weights)
+        loss, gradients = _gradients(task, batch, params.slices, runner, weights, (seed, step))
         if not torch.isfinite(loss):
             raise MixframeError(f"{what}: the loss is {float(loss)} at step {step}; lower train.lr")
         for weight, gradient in zip(weights, gradients, strict=True):
@@ -164,12 +203,17 @@ def train(
             losses = []
             if average:
                 best = _keep_best(best, (*judged.rank, done), model, average)
-        if done % params.checkpoint_every == 0 and done < params.steps:
+        if done % params.checkpoint_every == 0 and done < params.steps and world.main:
             _save(state, done, model, optimiser, rows, losses, best)
     if average:
         _load_mean(model, [kept for _, kept in best])
     model.eval()
     return Outcome(rows, [int(rank[-1]) for rank, _ in best] if average else [params.steps])
+
+
+def numbers(params: Train, step: int, world: World) -> range:
+    """Return the numbers of the draws of a step that fall to this process."""
+    return world.share(range(step * params.batch, (step + 1) * params.batch))
 
 
 def learning_rate(params: Train, step: int) -> float:
@@ -205,7 +249,8 @@ def check_gradients(
     with torch.no_grad():
         for weight in moved:
             weight.add_(torch.randn(weight.shape, generator=generator).to(weight) * 1e-2)
-    _, gradients = _gradients(task, task.batch(0), params.slices, runner, weights)
+    batch = task.batch(numbers(params, 0, runner.world))
+    _, gradients = _gradients(task, batch, params.slices, runner, weights, (0, 0))
     with torch.no_grad():
         for weight, value in zip(moved, kept, strict=True):
             weight.copy_(value)
@@ -217,21 +262,37 @@ def check_gradients(
 
 
 def _gradients(
-    task: Task, batch: Batch, n_slices: int, runner: Runner, weights: Sequence[Tensor]
+    task: Task,
+    batch: Batch,
+    n_slices: int,
+    runner: Runner,
+    weights: Sequence[Tensor],
+    seed: tuple[int, int],
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return the mean loss of a batch and its gradients, summed over slices in their order."""
-    total = task.weight(batch)
+    """Return the mean loss of a step and its gradients, summed over slices in their order.
 
-    def one(part: Batch) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    Args:
+        batch: this process's part of the step; `n_slices` counts those of all processes.
+        seed: with a slice's number that of its dropout.
+    """
+    world = runner.world
+    own = n_slices // world.count
+    total = float(world.add(np.array([task.weight(batch)]), runner.device)[0])
+
+    def one(place: int, part: Batch) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        if runner.sequential:
+            number = world.index * own + place
+            torch.manual_seed(int(np.random.SeedSequence([*seed, number]).generate_state(1)[0]))
         loss = task.loss(part) / total
         return loss.detach(), torch.autograd.grad(loss, weights, allow_unused=True)
 
-    results = runner.map(one, batch.slices(n_slices))
+    results = runner.map(one, batch.slices(own))
     loss = torch.stack([r[0] for r in results]).sum()
     gradients = []
     for i, weight in enumerate(weights):
         parts = [g for _, gs in results if (g := gs[i]) is not None]
         gradients.append(sum(parts[1:], parts[0]) if parts else torch.zeros_like(weight))
+    loss, *gradients = world.sum([loss, *gradients])
     return loss, gradients
 
 

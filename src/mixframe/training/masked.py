@@ -126,10 +126,8 @@ class MaskedTask:
         n_draws = params.train.steps * params.train.batch
         self._order = draws(len(train.refs), n_draws, seed)
 
-    def batch(self, step: int) -> Batch:
-        """Return the crops of a step, their cluster targets and which frames are masked."""
-        size = self._params.train.batch
-        numbers = range(step * size, (step + 1) * size)
+    def batch(self, numbers: range) -> Batch:
+        """Return the crops of some draws, their cluster targets and which frames are masked."""
         return self._batch(self._train, [(int(self._order[n]), n) for n in numbers], self._seed)
 
     def _batch(
@@ -197,7 +195,10 @@ class MaskedTask:
         def figures(part: Batch) -> Tensor:
             part, logits, losses = self._losses(part)
             hits = (logits.argmax(-1) == part.targets)[part.mask]
-            return torch.tensor([losses[part.mask].double().sum(), hits.sum(), hits.numel()])
+            sums = [losses[part.mask].double().sum(), hits.sum(), hits.numel()]
+            return torch.tensor(sums, dtype=torch.float64)
 
-        loss, hits, n = torch.stack(run.infer(figures, batches)).sum(0).tolist()
+        mine = batches[run.world.index :: run.world.count]
+        found = torch.stack([torch.zeros(3, dtype=torch.float64), *run.infer(figures, mine)])
+        loss, hits, n = run.world.add(found.sum(0).numpy(), run.device).tolist()
         return Validation((loss / n,), {"dev_loss": loss / n, "dev_accuracy": hits / n})

@@ -50,12 +50,11 @@ class UtteranceTask:
         n_draws = params.train.steps * params.train.batch
         self._order = draws(len(train), n_draws, seed)
 
-    def batch(self, step: int) -> Batch:
-        """Return random crops of the utterances of a step with their classes."""
-        size = self._params.train.batch
+    def batch(self, numbers: range) -> Batch:
+        """Return random crops of the utterances of some draws with their classes."""
         longest = int(self._params.crop_seconds * SAMPLE_RATE)
         waves, picks = [], []
-        for draw in range(step * size, (step + 1) * size):
+        for draw in numbers:
             item = int(self._order[draw])
             start, length = crop(self._samples[item], longest, self._seed, draw)
             waves.append(self._read(self._refs[item], start, length))

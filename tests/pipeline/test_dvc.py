@@ -1,12 +1,10 @@
 """The whole pipeline at smoke size, as a user runs it: under DVC, killed, changed, restored."""
 
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,43 +14,18 @@ import pytest
 import soundfile
 import yaml
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+from tests.pipeline.conftest import (
+    ABLATION,
+    BIN,
+    ENVIRONMENT,
+    change_injector,
+    clone,
+    ran,
+    results,
+    run,
+)
+
 pytestmark = pytest.mark.slow
-
-
-def run(folder, *command, ok=True):
-    """Run a command in a folder and return what it printed."""
-    done = subprocess.run(
-        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=400
-    )
-    if ok:
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
-
-
-def clone(folder, speech=ROOT / "data" / "demo"):
-    """Copy the working tree, without what git ignores, and set the preset to smoke.
-
-    The speech is pinned by sha256, so that of an earlier download, where there is one, serves.
-    """
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\n")
-    for name in filter(None, listed):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    run(folder, "mixframe", "use", "smoke")
-    if speech.is_dir():
-        shutil.copytree(speech, folder / "data" / "demo")
-    run(folder, "git", "init", "-q")
-    return folder
 
 
 def commit(folder):
@@ -60,27 +33,6 @@ def commit(folder):
     # Git keeps the metrics of the demo; here it keeps those of smoke.
     run(folder, "git", "add", "-f", "results/smoke/metrics")
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "x")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A clone in which `dvc repro` has run."""
-    folder = clone(tmp_path_factory.mktemp("finished"))
-    start = time.monotonic()
-    log = run(folder, "dvc", "repro")
-    (folder / "repro.log").write_text(log)
-    (folder / "repro.seconds").write_text(str(time.monotonic() - start))
-    run(folder, "dvc", "status")
-    return folder
-
-
-def results(folder, *patterns):
-    root = folder / "results" / "smoke"
-    return {str(p.relative_to(root)): p.read_bytes() for g in patterns for p in root.glob(g)}
-
-
-def ran(log):
-    return set(re.findall(r"Running stage '([^']+)'", log))
 
 
 def test_repro_leaves_every_output_and_nothing_to_do(finished):
@@ -102,7 +54,7 @@ def test_repro_leaves_every_output_and_nothing_to_do(finished):
 
 def test_every_trial_has_one_score_and_scoring_twice_changes_nothing(finished):
     table = pd.read_parquet(finished / "results/smoke/corpus/manifest.parquet")
-    scores = results(finished, "scores/*/*.tsv")
+    scores = results(finished, "scores/*/*/*.tsv")
     grid = yaml.safe_load((finished / "params.yaml").read_text())["grid"]
     assert len(scores) == len(grid["system"]) * len([*grid["set"], "dev"])
     for name in scores:
@@ -112,7 +64,7 @@ def test_every_trial_has_one_score_and_scoring_twice_changes_nothing(finished):
         assert rows["filename"].tolist() == expected.tolist()
         assert np.isfinite(rows["cm-score"]).all()
     run(finished, "mixframe", "score", "--system", "mfpt", "--set", "eval_unseen")
-    assert results(finished, "scores/*/*.tsv") == scores
+    assert results(finished, "scores/*/*/*.tsv") == scores
 
 
 def test_outputs_come_back_from_the_cache(finished):
@@ -127,7 +79,7 @@ def test_outputs_come_back_from_the_cache(finished):
         "frames/*",
         "curves/*",
         "figures/*",
-        "finetune/*/card.json",
+        "finetune/*/*/card.json",
         "*.json",
         "table.md",
         "corpus/shortcuts.csv",
@@ -157,9 +109,9 @@ def test_killed_stages_end_with_the_same_bytes_whatever_the_threads(finished, tm
     shutil.copytree(finished / "results", folder / "results", dirs_exist_ok=True)
     wanted = {
         "pretrain": ("pretrain/*", "curves/pretrain.csv"),
-        "posttrain": ("posttrain/mfpt/*", "curves/posttrain-mfpt.csv"),
-        "finetune": ("finetune/mfpt/*", "curves/finetune-mfpt.csv", "scores/mfpt/dev.tsv"),
-        "score": ("scores/mfpt/eval_unseen.tsv",),
+        "posttrain": ("posttrain/mfpt/1/*", "curves/posttrain-mfpt-1.csv"),
+        "finetune": ("finetune/mfpt/1/*", "curves/finetune-mfpt-1.csv", "scores/mfpt/1/dev.tsv"),
+        "score": ("scores/mfpt/1/eval_unseen.tsv",),
     }
     for stage, options in KILLED:
         expected = results(folder, *wanted[stage])
@@ -191,28 +143,15 @@ def test_killed_stages_end_with_the_same_bytes_whatever_the_threads(finished, tm
 def test_a_second_process_on_the_same_stage_is_refused(finished):
     from mixframe.files import stage_lock
 
-    with stage_lock(finished / ".mixframe/smoke/finetune-lora.lock", "test"):
+    with stage_lock(finished / ".mixframe/smoke/finetune-lora-1.lock", "test"):
         log = run(finished, "mixframe", "finetune", "--system", "lora", ok=False)
-    assert "finetune smoke lora: another process is running this stage" in log
+    assert "finetune smoke lora-1: another process is running this stage" in log
 
 
 def test_an_ablation_runs_what_it_touches_and_shows_both_values(finished):
     commit(finished)
-    preset = finished / "presets" / "smoke.yaml"
-    values = yaml.safe_load(preset.read_text())
-    values["splice"]["mfpt"]["injector"] = "any"
-    preset.write_text(yaml.safe_dump(values, sort_keys=False))
-    log = run(finished, "dvc", "repro")
-    assert {name.replace("@smoke", "") for name in ran(log)} == {
-        "splice-mfpt",
-        "posttrain-mfpt",
-        "finetune_posttrained-mfpt",
-        *(f"score-mfpt-{name}" for name in ("eval_unseen", "eval_partial")),
-        "evaluate-mfpt",
-        "evaluate_frames-mfpt",
-        "summary",
-        "report",
-    }
+    change_injector(finished)
+    assert ran(run(finished, "dvc", "repro")) == ABLATION
     assert re.search(
         r"splice\.mfpt\.injector\s+spoof\s+any", run(finished, "dvc", "params", "diff")
     )
@@ -259,7 +198,7 @@ def test_bad_audio_is_named_and_leaves_nothing(spoiled):
         return table
 
     edit_manifest(spoiled, spoil)
-    path = spoiled / "results/smoke/scores/lora/eval_unseen.tsv"
+    path = spoiled / "results/smoke/scores/lora/1/eval_unseen.tsv"
     before = path.read_bytes()
     message = fails(spoiled, "score", "--system", "lora", "--set", "eval_unseen")
     assert "nan.wav" in message
@@ -270,7 +209,7 @@ def test_bad_audio_is_named_and_leaves_nothing(spoiled):
 
 
 def test_missing_inputs_and_empty_sets_are_named(spoiled):
-    (spoiled / "results/smoke/scores/lfcc/eval_unseen.tsv").unlink()
+    (spoiled / "results/smoke/scores/lfcc/1/eval_unseen.tsv").unlink()
     assert "eval_unseen.tsv: no such file" in fails(spoiled, "evaluate", "--system", "lfcc")
     edit_manifest(spoiled, lambda t: t[(t["set"] != "eval_unseen") | (t["label"] == "spoof")])
     message = fails(spoiled, "score", "--system", "lora", "--set", "eval_unseen")
@@ -296,7 +235,7 @@ def test_downloads_that_are_gone_or_changed_are_named(spoiled):
 
 
 def test_weights_that_changed_since_training_are_refused(spoiled):
-    path = spoiled / "results/smoke/finetune/lora/head.safetensors"
+    path = spoiled / "results/smoke/finetune/lora/1/head.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     message = fails(spoiled, "score", "--system", "lora", "--set", "eval_unseen")
     assert "head.safetensors: sha256" in message
@@ -304,7 +243,7 @@ def test_weights_that_changed_since_training_are_refused(spoiled):
 
 
 def test_scores_that_do_not_fit_the_trials_are_refused(spoiled):
-    path = spoiled / "results/smoke/scores/lora/eval_unseen.tsv"
+    path = spoiled / "results/smoke/scores/lora/1/eval_unseen.tsv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:-1]) + "\n")
     assert lines[-1].split("\t")[0] in fails(spoiled, "evaluate", "--system", "lora")

@@ -1,0 +1,109 @@
+"""Clones of the working tree in which the pipeline runs at smoke size."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+
+ABLATION = {
+    "splice@smoke-mfpt-1",
+    "posttrain@smoke-mfpt-1",
+    "finetune_posttrained@smoke-mfpt-1",
+    *(f"score@smoke-mfpt-1-{name}" for name in ("eval_unseen", "eval_partial")),
+    "evaluate@smoke-mfpt",
+    "evaluate_frames@smoke-mfpt",
+    "summary@smoke",
+    "report@smoke",
+}
+"""The cells that another injector policy of mfpt touches."""
+
+
+def run(folder, *command, ok=True):
+    """Run a command in a folder and return what it printed."""
+    done = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=400
+    )
+    if ok:
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    else:
+        assert done.returncode != 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def clone(folder, speech=ROOT / "data" / "demo"):
+    """Copy the working tree, without what git ignores, and set the preset to smoke.
+
+    The speech is pinned by sha256, so that of an earlier download, where there is one, serves.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    # The lock of the demo would only put smoke's behind it.
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    run(folder, "mixframe", "use", "smoke")
+    if speech.is_dir():
+        shutil.copytree(speech, folder / "data" / "demo")
+    run(folder, "git", "init", "-q")
+    return folder
+
+
+def results(folder, *patterns):
+    """Return the bytes of result files by path."""
+    root = folder / "results" / "smoke"
+    return {str(p.relative_to(root)): p.read_bytes() for g in patterns for p in root.glob(g)}
+
+
+def ran(log):
+    """Return the stages that `dvc repro` says it ran."""
+    return set(re.findall(r"Running stage '([^']+)'", log))
+
+
+def change_injector(folder):
+    """Change one leaf parameter: the ablation whose cells are ABLATION."""
+    preset = folder / "presets" / "smoke.yaml"
+    text = preset.read_text()
+    changed = re.sub(r"(?m)^(  mfpt:\n(?:    .*\n)*?    injector: )spoof$", r"\1any", text)
+    assert changed != text
+    preset.write_text(changed)
+
+
+@pytest.fixture(scope="session")
+def repro(tmp_path_factory, worker_id):
+    """A clone in which `dvc repro` has run; tests copy it and leave it as it is."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "repro"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "repro.log").is_file():
+            folder.mkdir()
+            clone(folder)
+            start = time.monotonic()
+            log = run(folder, "dvc", "repro")
+            (folder / "repro.seconds").write_text(str(time.monotonic() - start))
+            (folder / "repro.log").write_text(log)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(repro, tmp_path_factory):
+    """A copy of it for the tests of a module."""
+    folder = tmp_path_factory.mktemp("finished") / "clone"
+    shutil.copytree(repro, folder)
+    return folder

@@ -1,0 +1,107 @@
+"""The same pipeline under Snakemake: the same bytes, nothing left to do, the same cells re-run."""
+
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.pipeline.conftest import (
+    ABLATION,
+    BIN,
+    ENVIRONMENT,
+    change_injector,
+    clone,
+    ran,
+    results,
+    run,
+)
+
+pytestmark = pytest.mark.slow
+NOTHING = "Nothing to be done"
+ALL = ("**/*.*",)
+
+
+def planned(folder, *options):
+    """Return the cells that Snakemake would run."""
+    log = run(folder, "snakemake", "-n", "-p", *options)
+    return set(re.findall(r"> .mixframe/ran/(\S+)", log))
+
+
+def same(folder, reference):
+    """Compare everything but the report, which names the versions of the packages."""
+    found, expected = results(folder, *ALL), results(reference, *ALL)
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if found[name] != expected[name]] == []
+    lock = "dvc.lock"
+    assert (folder / lock).read_bytes() == (reference / lock).read_bytes()
+
+
+def idle(folder):
+    """Assert that neither engine has anything to do."""
+    assert "Data and pipelines are up to date" in run(folder, "dvc", "status")
+    assert NOTHING in run(folder, "snakemake", "-n")
+    assert ran(run(folder, "dvc", "repro")) == set()
+
+
+@pytest.fixture(scope="module")
+def snaked(repro, tmp_path_factory):
+    """A clone in which `snakemake --cores 2` has run."""
+    folder = clone(tmp_path_factory.mktemp("snaked"), repro / "data" / "demo")
+    run(folder, "snakemake", "--cores", "2")
+    return folder
+
+
+def test_both_engines_write_the_same_bytes_and_leave_nothing_to_do(snaked, repro):
+    same(snaked, repro)
+    idle(snaked)
+
+
+def test_a_changed_leaf_runs_the_same_cells_under_both_engines(snaked):
+    change_injector(snaked)
+    assert planned(snaked) == ABLATION
+
+
+def test_after_dvc_one_command_satisfies_snakemake(finished):
+    assert planned(finished)
+    run(finished, "make", "-s", "adopt", f"VENV={BIN.parent}", "READY=")
+    idle(finished)
+
+
+def test_a_killed_snakemake_goes_on_and_ends_with_the_same_bytes(finished, repro):
+    for path in (finished / "results/smoke/posttrain/mfpt/1").iterdir():
+        path.unlink()
+    command = [str(BIN / "snakemake"), "--cores", "2"]
+    process = subprocess.Popen(
+        command, cwd=finished, env=ENVIRONMENT, stderr=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not list((finished / ".mixframe/smoke").glob("posttrain-*.pt")):
+        assert process.poll() is None, process.communicate()[1].decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    subprocess.run(["pkill", "-9", "-s", str(process.pid)], check=True)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not results(finished, "posttrain/mfpt/1/*")
+    log = run(finished, *command)
+    assert "going on from step" in log
+    same(finished, repro)
+    idle(finished)
+
+
+def test_a_failed_stage_leaves_nothing_and_other_branches_finish(finished):
+    gone = [f"results/smoke/scores/{system}/1/eval_partial.tsv" for system in ("lora", "mfpt")]
+    for name in gone:
+        (finished / name).unlink()
+    head = finished / "results/smoke/finetune/lora/1/head.safetensors"
+    kept = head.read_bytes()
+    head.write_bytes(kept[:-1] + b"\x01")
+    log = run(finished, "snakemake", "--cores", "2", "--keep-going", ok=False)
+    assert "head.safetensors: sha256" in log
+    assert [(finished / name).is_file() for name in gone] == [False, True]
+    assert "lora/1/eval_partial" in run(finished, "dvc", "status")
+    head.write_bytes(kept)
+    run(finished, "snakemake", "--cores", "2")
+    idle(finished)

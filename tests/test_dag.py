@@ -1,0 +1,105 @@
+"""What Snakemake is given is what DVC has."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from mixframe import dag
+from mixframe.errors import MixframeError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def pipeline(tmp_path, monkeypatch):
+    """A repository with the project's dvc.yaml, params and presets, and nothing else."""
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    Repo.init(str(tmp_path), no_scm=True).close()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def cells(stages):
+    return {cell.name: cell for stage in stages for cell in stage.cells.values()}
+
+
+def edit(path, change):
+    values = yaml.safe_load(path.read_text())
+    change(values)
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def test_every_stage_of_dvc_is_a_cell_with_the_same_files(pipeline):
+    found = cells(dag.read_stages())
+    with Repo() as repo:
+        stages = {stage.addressing: stage for stage in repo.index.stages}
+    assert found.keys() == stages.keys()
+    for name, stage in stages.items():
+        assert found[name].command == stage.cmd
+        assert found[name].outputs == [out.def_path for out in stage.outs]
+
+
+def test_wildcards_lead_to_the_cell_that_writes_a_file(pipeline):
+    for stage in dag.read_stages():
+        for values, cell in stage.cells.items():
+            named = dict(zip(stage.keys, values, strict=True))
+            assert stage.cell(named) is cell
+            assert sorted(p.format(**named) for p in stage.outputs) == sorted(cell.outputs)
+            assert all(re.fullmatch(stage.wildcards[k], v) for k, v in named.items())
+
+
+def test_a_folder_stands_for_what_other_cells_write_there(pipeline):
+    found = cells(dag.read_stages())
+    inputs = found["evaluate@demo-mfpt"].inputs
+    assert "results/demo/scores/mfpt/1/eval_seen.tsv" in inputs
+    assert "results/demo/scores/mfpt/1/dev.tsv" in inputs
+    assert not any("scores/mfpt_bonafide" in path for path in inputs)
+
+
+def test_a_stage_added_to_dvc_yaml_is_there_without_another_edit(pipeline):
+    def add(values):
+        values["stages"]["count"] = {
+            "cmd": "wc -l results/demo/table.md > lines.txt",
+            "deps": ["results/demo/table.md"],
+            "outs": ["lines.txt"],
+        }
+
+    edit(pipeline / "dvc.yaml", add)
+    stage = {stage.name: stage for stage in dag.read_stages()}["count"]
+    assert (stage.keys, stage.outputs) == ((), ["lines.txt"])
+    assert stage.cell({}).inputs == ["results/demo/table.md"]
+
+
+def test_a_leaf_changes_the_stamps_of_the_cells_that_read_it(pipeline):
+    before = cells(dag.read_stages())
+
+    def change(values):
+        values["splice"]["mfpt"]["copies"] = 9
+
+    edit(pipeline / "presets/demo.yaml", change)
+    after = cells(dag.read_stages())
+    assert {n for n in before if before[n].stamp != after[n].stamp} == {"splice@demo-mfpt-1"}
+
+
+def test_an_output_that_wildcards_cannot_name_is_refused(pipeline):
+    def change(values):
+        values["stages"]["download"]["outs"] = ["results/${preset}/download.json"]
+
+    edit(pipeline / "dvc.yaml", change)
+    with pytest.raises(MixframeError, match=r"stage download: an output uses something else"):
+        dag.read_stages()
+
+
+def test_a_mark_of_other_parameters_is_not_committed(pipeline):
+    folder = pipeline / ".mixframe" / "ran"
+    folder.mkdir(parents=True)
+    (folder / "download@demo").write_text("another stamp")
+    assert dag.commit() == []
+    assert list(folder.iterdir()) == []
+    assert not (pipeline / "dvc.lock").exists()
