@@ -54,6 +54,11 @@ class Layout:
         return self.root / "corpus" / "protocol.txt"
 
     @property
+    def left_out(self) -> Path:
+        """Trials that the manifest lacks, and audio that no protocol names."""
+        return self.root / "corpus" / "left_out.csv"
+
+    @property
     def shortcuts(self) -> Path:
         """EER of trivial statistics, by set."""
         return self.root / "corpus" / "shortcuts.csv"
@@ -89,6 +94,14 @@ class Layout:
         """Countermeasure scores of one system on one set."""
         return self.root / "scores" / system / str(self.seed) / f"{set_name}.tsv"
 
+    def votes(self, system: str) -> Path:
+        """Which frames a voting head chose, and which were injected."""
+        return self.root / "votes" / system / f"{self.seed}.parquet"
+
+    def vote_metrics(self, system: str) -> Path:
+        """How many of the chosen frames were injected."""
+        return self.root / "votes" / system / f"{self.seed}.json"
+
     def metrics(self, system: str) -> Path:
         """Figures of one system, small enough for `dvc metrics show`."""
         return self.root / "metrics" / f"{system}.json"
@@ -116,6 +129,16 @@ class Layout:
         return self.root / "table.md"
 
     @property
+    def table_latex(self) -> Path:
+        """The result table in LaTeX."""
+        return self.root / "table.tex"
+
+    @property
+    def comparisons(self) -> Path:
+        """Differences of every two systems on the same trials, and which are supported."""
+        return self.root / "comparisons.csv"
+
+    @property
     def report(self) -> Path:
         """The report, one self-contained file."""
         return self.root / "report.html"
@@ -133,6 +156,16 @@ class Layout:
     def timings(self) -> Path:
         """The same, kept for the report; no stage's output, because no two runs agree on it."""
         return self.root / "timings.json"
+
+    @property
+    def local_energy(self) -> Path:
+        """Joules of the processors while each stage ran, where this machine tells."""
+        return STATE / self.preset / "energy.json"
+
+    @property
+    def energy(self) -> Path:
+        """The same, kept for the report."""
+        return self.root / "energy.json"
 
     def state(self, stage: str, cell: str, key: str) -> Path:
         """Checkpoint of a training stage with this configuration and these inputs."""

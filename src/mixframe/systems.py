@@ -24,20 +24,37 @@ CARD = "card.json"
 MIXTURES = "model.safetensors"
 
 
-def start_encoder(files: Layout, system: str, params: Neural) -> Path:
+def start_encoder(files: Layout, params: Neural) -> Path:
     """Return the folder of the encoder a system starts from."""
-    return files.posttrained(system) if params.encoder == "posttrained" else files.foundation
+    if params.encoder in ("random", "foundation"):
+        return files.foundation
+    return files.posttrained(params.encoder)
 
 
-def new_detector(preset: Preset, files: Layout, system: str, params: Neural) -> "Detector":
+def new_detector(preset: Preset, files: Layout, params: Neural) -> "Detector":
     """Return the untrained detector of a system."""
     # The classical system has no need for transformers, which takes seconds to import.
     from mixframe.models import backbone as backbones
     from mixframe.models.detector import Detector
 
     seed = files.seed if params.encoder == "random" else None
-    folder = start_encoder(files, system, params)
+    folder = start_encoder(files, params)
     return Detector(backbones.load(folder, preset.encoder, seed), params, files.seed)
+
+
+def trained_detector(
+    preset: Preset, files: Layout, system: str, params: Neural, device: torch.device
+) -> "Detector":
+    """Return the trained detector of a system on a device, ready to score.
+
+    Raises:
+        MixframeError: the system is not trained, or its files changed since.
+    """
+    folder = files.finetuned(system)
+    check_card(folder)
+    detector = new_detector(preset, files, params)
+    detector.restore(folder)
+    return detector.to(device).eval()
 
 
 def save_mixtures(mixtures: dict[str, lfcc.Mixture], path: Path) -> None:
@@ -109,18 +126,16 @@ def score_system(
         MixframeError: the system is not trained, or its files changed since.
     """
     folder = files.finetuned(system)
-    check_card(folder)
     refs, samples = manifest.refs(rows), rows["samples"].tolist()
     what = f"score {system}"
     if isinstance(params, Lfcc):
         longest = int(preset.score.max_seconds * SAMPLE_RATE)
         lengths = [min(n, longest) for n in samples]
         frames = lfcc.features(refs, lengths, params, read, what)
+        check_card(folder)
         mixtures = load_mixtures(folder / MIXTURES)
         return lfcc.score(mixtures["bonafide"], mixtures["spoof"], frames)
-    from mixframe.scoring import score
+    from mixframe.scoring import score, window
 
-    detector = new_detector(preset, files, system, params)
-    detector.restore(folder)
-    detector.to(run.device).eval()
-    return score(detector, refs, samples, preset.score, run, read, what)
+    detector = trained_detector(preset, files, system, params, run.device)
+    return score(detector, refs, samples, window(params, preset.score), run, read, what)

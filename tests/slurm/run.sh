@@ -59,7 +59,7 @@ CONF
 chown -R munge: /etc/munge /run/munge /var/log/munge /var/lib/munge
 [ -s /etc/munge/munge.key ] || setpriv --reuid=munge --regid=munge --clear-groups mungekey --create
 if ! munge -n >/dev/null 2>&1; then
-    setpriv --reuid=munge --regid=munge --clear-groups munged --foreground &
+    setpriv --reuid=munge --regid=munge --clear-groups munged --foreground &>"$work/munged.out" &
     pids+=($!)
 fi
 for _ in $(seq 50); do
@@ -96,9 +96,9 @@ copy "$work/slurm"
 snakemake --workflow-profile workflow/profiles/slurm \
     --slurm-status-command squeue --slurm-no-account \
     --slurm-init-seconds-before-status-checks 2 --seconds-between-status-checks 2 \
-    --latency-wait 5 --resources gpu=0 \
+    --latency-wait 5 --max-threads "$(nproc)" \
     --set-resources pretrain:gpu=0 posttrain:gpu=0 finetune_foundation:gpu=0 \
-    finetune_posttrained:gpu=0 score:gpu=0 \
+    finetune_posttrained:gpu=0 finetune_borrowing:gpu=0 score:gpu=0 vote:gpu=0 \
     --default-resources mem_mb=3000 runtime=20 \
     2>&1 | tee "$work/snakemake.log"
 

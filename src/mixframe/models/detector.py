@@ -42,13 +42,26 @@ class Detector(nn.Module):
         self.peft = (
             _add_lora(self.encoder, params.adapter) if params.adapter.kind == "lora" else None
         )
-        self.head = HEADS[params.head.kind](params.head, backbone.dim, backbone.n_layers)
+        self.head: Any = HEADS[params.head.kind](params.head, backbone.dim, backbone.n_layers)
 
     def forward(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Map (B, N) padded waveforms and (B,) lengths in samples to (B, 2) logits."""
         layers = encode(self.backbone, waves, lengths, self.head.all_layers)
         mask = frame_mask(self.backbone.grid, lengths, layers[-1].shape[1])
         return self.head(layers, mask)
+
+    def training_logits(self, waves: Tensor, lengths: Tensor) -> list[tuple[float, Tensor]]:
+        """Return the (B, 2) logits that training looks at, each with its weight in the loss."""
+        layers = encode(self.backbone, waves, lengths, self.head.all_layers)
+        mask = frame_mask(self.backbone.grid, lengths, layers[-1].shape[1])
+        return self.head.training_logits(layers, mask)
+
+    def chosen(self, waves: Tensor, lengths: Tensor) -> Tensor:
+        """Return (B, T) int64: in how many blocks of a voting head each frame was chosen."""
+        layers = encode(self.backbone, waves, lengths, self.head.all_layers)
+        return self.head.chosen(
+            layers, frame_mask(self.backbone.grid, lengths, layers[-1].shape[1])
+        )
 
     def score(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Return (B,) scores: logit of bona fide minus logit of spoof."""

@@ -1,10 +1,13 @@
-"""Heads: from frame representations to logits."""
+"""The registry of heads, the pooled one, and the frame classifier of post-training."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from mixframe.models.fgfm import FineGrained
+from mixframe.models.head import Head
+from mixframe.models.sequence import SequenceClassifier
 from mixframe.params import PooledHead
 
 
@@ -49,7 +52,7 @@ class MeanPool(nn.Module):
         return (frames * weights).sum(1) / weights.sum(1)
 
 
-class Pooled(nn.Module):
+class Pooled(Head):
     """Sum over layers, pooling over frames, one linear layer to two logits."""
 
     def __init__(self, params: PooledHead, dim: int, n_layers: int) -> None:
@@ -77,5 +80,11 @@ class Pooled(nn.Module):
         return self.classify(self.pool(frames, mask))
 
 
-HEADS = {"pooled": Pooled}
-"""A head is one class with `all_layers` and this constructor and forward, and one line here."""
+HEADS = {
+    "pooled": Pooled,
+    "conformer": SequenceClassifier,
+    "transformer": SequenceClassifier,
+    "conformer_fgfm": FineGrained,
+    "transformer_fgfm": FineGrained,
+}
+"""A head is a `Head` with the constructor of `Pooled`, and one line here."""

@@ -43,7 +43,7 @@ def _neural(context: Context, system: str, params: Neural) -> None:
     preset, files = context.preset, context.files
     table = manifest.read(files.manifest, ["train", "dev"])
     dev = table[table["set"] == "dev"]
-    detector = new_detector(preset, files, system, params)
+    detector = new_detector(preset, files, params)
     lora_dropout = params.adapter.dropout if isinstance(params.adapter, Lora) else 0.0
     random_layers = preset.encoder.dropout > 0 or lora_dropout > 0
     runner = Runner(context.compute, params.train.precision, random_layers)
@@ -51,7 +51,7 @@ def _neural(context: Context, system: str, params: Neural) -> None:
     task = UtteranceTask(
         detector, params, preset.score, read, table[table["set"] == "train"], dev, context.seed
     )
-    start = start_encoder(files, system, params)
+    start = start_encoder(files, params)
     values = {
         "finetune": params.model_dump(),
         "encoder": preset.encoder.model_dump(),
@@ -61,7 +61,9 @@ def _neural(context: Context, system: str, params: Neural) -> None:
     inputs = [files.manifest, files.audio, *(start / name for name in FOUNDATION_FILES)]
     state = files.state("finetune", f"{system}-{context.seed}", state_key(values, inputs))
     what = f"finetune {system}-{context.seed}"
-    outcome = train(task, params.train, params.average, runner, state, context.seed, what)
+    outcome = train(
+        task, params.train, params.average, runner, state, context.seed, what, params.patience
+    )
     scores = task.dev_scores(runner)
     if not runner.world.main:
         return

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mixframe.errors import MixframeError, listing
 from mixframe.files import atomic_path
 from mixframe.layout import STATE
+from mixframe.models.norms import PLACE, settle
 from mixframe.params import Compute, Train
 from mixframe.processes import World, join
 from mixframe.progress import log, progress
@@ -124,6 +125,7 @@ class Runner:
         """Apply `function` to every part's place and the part on the device; results in order."""
 
         def one(place: int, part: Batch) -> Any:
+            PLACE.set(place)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 return function(place, part.to(self.device))
 
@@ -144,7 +146,14 @@ class Runner:
 
 
 def train(
-    task: Task, params: Train, average: int, runner: Runner, state: Path, seed: int, what: str
+    task: Task,
+    params: Train,
+    average: int,
+    runner: Runner,
+    state: Path,
+    seed: int,
+    what: str,
+    patience: int = 0,
 ) -> Outcome:
     """Train `task.model` in place; at the end it holds the selected weights.
 
@@ -153,6 +162,7 @@ def train(
         state: file of the checkpoint from which a killed run goes on.
         seed: of dropout.
         what: title of the progress bar.
+        patience: training ends after this many validations without a better one; 0 = never.
 
     Raises:
         MixframeError: a trainable parameter gets no gradient, or the loss is not finite.
@@ -193,6 +203,7 @@ def train(
         if params.clip_norm:
             nn.utils.clip_grad_norm_(weights, params.clip_norm)
         optimiser.step()
+        settle(model, world)
         losses.append(float(loss))
         done = step + 1
         if done % params.evaluate_every == 0 or done == params.steps:
@@ -203,6 +214,9 @@ def train(
             losses = []
             if average:
                 best = _keep_best(best, (*judged.rank, done), model, average)
+            if patience and stale(rows, best) >= patience:
+                log(f"{what}: no better validation in the last {patience}, stopping at {done}")
+                break
         if done % params.checkpoint_every == 0 and done < params.steps and world.main:
             _save(state, done, model, optimiser, rows, losses, best)
     if average:
@@ -294,6 +308,11 @@ def _gradients(
         gradients.append(sum(parts[1:], parts[0]) if parts else torch.zeros_like(weight))
     loss, *gradients = world.sum([loss, *gradients])
     return loss, gradients
+
+
+def stale(rows: Sequence[dict[str, float]], best: Sequence["Kept"]) -> int:
+    """Return how many validations there were since the best one."""
+    return sum(row["step"] > best[0][0][-1] for row in rows)
 
 
 Kept = tuple[tuple[float, ...], dict[str, Tensor]]

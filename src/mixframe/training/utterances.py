@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from mixframe import manifest, metrics
 from mixframe.audio import SAMPLE_RATE
+from mixframe.augmentation import augment
 from mixframe.models.detector import BONAFIDE, SPOOF, Detector
 from mixframe.params import Neural, Score
-from mixframe.scoring import score
+from mixframe.scoring import score, window
 from mixframe.splicing import Reader
 from mixframe.training.data import Batch, crop, draws, pad
 from mixframe.training.loop import Runner, Validation
@@ -57,7 +58,11 @@ class UtteranceTask:
         for draw in numbers:
             item = int(self._order[draw])
             start, length = crop(self._samples[item], longest, self._seed, draw)
-            waves.append(self._read(self._refs[item], start, length))
+            wave = self._read(self._refs[item], start, length)
+            if self._params.short == "tile":
+                wave = np.resize(wave, longest)
+            rng = np.random.default_rng([self._seed, 3, draw])
+            waves.append(augment(wave, self._params.augment, rng))
             picks.append(item)
         padded, lengths = pad(waves, self.model.backbone)
         return Batch(padded, lengths, torch.from_numpy(self._labels[picks]))
@@ -67,15 +72,19 @@ class UtteranceTask:
         return float(self._weights[batch.targets].sum())
 
     def loss(self, part: Batch) -> Tensor:
-        """Return the summed weighted cross-entropy."""
-        logits = self.model(part.waves, part.lengths).float()
-        weights = self._weights.to(logits.device)
-        return nn.functional.cross_entropy(logits, part.targets, weights, reduction="sum")
+        """Return the summed weighted cross-entropy of every classifier of the head."""
+        weights = self._weights.to(part.waves.device)
+        losses = [
+            share * nn.functional.cross_entropy(x.float(), part.targets, weights, reduction="sum")
+            for share, x in self.model.training_logits(part.waves, part.lengths)
+        ]
+        return torch.stack(losses).sum()
 
     def dev_scores(self, run: Runner) -> np.ndarray:
         """Return the (n,) float64 scores of the dev utterances."""
         refs, samples = manifest.refs(self._dev), self._dev["samples"].tolist()
-        return score(self.model, refs, samples, self._scoring, run, self._read)
+        heard = window(self._params, self._scoring)
+        return score(self.model, refs, samples, heard, run, self._read)
 
     def validate(self, run: Runner) -> Validation:
         """Rank by the dev EER; Cllr settles ties, which small dev sets have."""

@@ -1,0 +1,106 @@
+"""What the heads cost: `python -m benchmarks.heads`.
+
+At the demo's size, the time of a batch of 16 over that of one utterance. At the size of XLS-R 300M
+(random weights), a training step of each voting head over that of its baseline: on a GPU the
+batches of the paper, on a CPU two short utterances and fewer repeats.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+from mixframe.models.head import Head
+from mixframe.models.heads import HEADS
+from mixframe.params import FineGrainedHead, SequenceHead, read_preset
+
+GPU = torch.cuda.is_available()
+DEVICE = "cuda" if GPU else "cpu"
+BATCH, SAMPLES, REPEATS = (20, 66_800, 10) if GPU else (2, 32_000, 5)
+XLSR = Wav2Vec2Config(
+    hidden_size=1024,
+    num_hidden_layers=24,
+    num_attention_heads=16,
+    intermediate_size=4096,
+    do_stable_layer_norm=True,
+    feat_extract_norm="layer",
+    conv_bias=True,
+    layerdrop=0.0,
+    mask_time_prob=0.0,
+)
+
+
+def seconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Return the median time of some repeats, after one that does not count."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        work()
+        if GPU:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return median(times[1:])
+
+
+def head(kind: str, paper: bool) -> tuple[Head, int]:
+    """Return a head at the paper's or the demo's size, and the width of its encoder."""
+    system = read_preset("demo").finetune[kind]
+    assert system.kind == "neural"
+    values = system.head.model_dump()
+    if paper:
+        values |= {"dim": 144, "blocks": 4, "kernel": 31}
+        values |= {"votes": 24} if "votes" in values else {}
+    section = FineGrainedHead if "votes" in values else SequenceHead
+    width = 1024 if paper else 128
+    return HEADS[kind](section(**values), width, 24).to(DEVICE), width
+
+
+def main() -> None:
+    """Print the ratios."""
+    figures: dict[str, float] = {}
+    torch.manual_seed(0)
+    for kind in ("conformer_fgfm", "transformer_fgfm"):
+        model, width = head(kind, paper=False)
+        model.eval()
+        times = {}
+        for size in (1, 16):
+            frames = torch.randn(size, 100, width, device=DEVICE)
+            mask = torch.ones(size, 100, dtype=torch.bool, device=DEVICE)
+            with torch.inference_mode():
+                times[size] = seconds(partial(model, [frames], mask), 20)
+        figures[f"{kind}_batch16_over_batch1"] = times[16] / times[1]
+    encoder: Any = Wav2Vec2Model(XLSR)
+    encoder.to(DEVICE).train()
+    encoder.feature_extractor.requires_grad_(False)
+    waves = torch.randn(BATCH, SAMPLES, device=DEVICE)
+    steps = {}
+    for kind in ("conformer", "conformer_fgfm", "transformer", "transformer_fgfm"):
+        model, _ = head(kind, paper=True)
+        model.train()
+        logits: Any = model.training_logits
+
+        def step(model: torch.nn.Module = model) -> None:
+            with torch.autocast(DEVICE, torch.bfloat16, enabled=GPU):
+                frames = encoder(waves).last_hidden_state
+                mask = torch.ones(frames.shape[:2], dtype=torch.bool, device=DEVICE)
+                losses = [
+                    w * x.float().square().sum() for w, x in model.training_logits([frames], mask)
+                ]
+            torch.stack(losses).sum().backward()
+
+        steps[kind] = seconds(step)
+    for baseline in ("conformer", "transformer"):
+        ratio = steps[f"{baseline}_fgfm"] / steps[baseline]
+        figures[f"{baseline}_fgfm_step_over_{baseline}"] = ratio
+    for name, value in figures.items():
+        print(f"{name}: {value:.2f}")
+    print(json.dumps({"device": DEVICE, **figures}))
+
+
+if __name__ == "__main__":
+    main()

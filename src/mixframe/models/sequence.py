@@ -1,0 +1,74 @@
+"""The Conformer and the Transformer head: blocks over frames behind a class token.
+
+Source: XLSR-Conformer (Rosello et al., Interspeech 2023; Truong et al., Interspeech 2024), and the
+same with Transformer blocks. Their attention has relative positions in the first and sinusoidal
+ones in the later work; here they are sinusoidal, or none.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mixframe.models.blocks import (
+    ConformerBlock,
+    Convolution,
+    FeedForward,
+    SelfAttention,
+    TransformerBlock,
+    sinusoids,
+)
+from mixframe.models.head import Head
+from mixframe.models.norms import MaskedBatchNorm
+from mixframe.params import SequenceHead
+
+
+class SequenceClassifier(Head):
+    """A projection, a class token, blocks, and a linear layer on the class token."""
+
+    def __init__(self, params: SequenceHead, dim: int, n_layers: int) -> None:
+        """`dim` is the width of the encoder; its number of layers does not matter here."""
+        super().__init__()
+        self.project = nn.Linear(dim, params.dim)
+        self.normalise = MaskedBatchNorm(1)
+        self.positions = params.positions == "sinusoidal"
+        self.token = nn.Parameter(torch.randn(1, 1, params.dim) * 0.02)
+        self.blocks = nn.ModuleList(
+            block(params, (feed_forward(params), feed_forward(params)))
+            for _ in range(params.blocks)
+        )
+        self.classify = nn.Linear(params.dim, 2)
+
+    def embed(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, T, D) frames and (B, T) mask to the (B, 1 + T, d) sequence and its mask."""
+        x = nn.functional.selu(self.normalise(self.project(frames), mask))  # (B, T, d)
+        if self.positions:
+            x = x + sinusoids(x.shape[1], x.shape[2]).to(x)
+        token = self.token.expand(len(x), -1, -1).to(x.dtype)
+        return torch.cat([token, x * mask[..., None]], dim=1), with_token(mask)
+
+    def forward(self, layers: Sequence[Tensor], mask: Tensor) -> Tensor:
+        """Map layers of (B, T, D) and mask (B, T) to (B, 2) logits: spoof, bona fide."""
+        x, present = self.embed(layers[-1], mask)
+        for layer in self.blocks:
+            x, _ = layer(x, present, watch=False)
+        return self.classify(x[:, 0])
+
+
+def with_token(mask: Tensor) -> Tensor:
+    """Put a true for the class token in front of a (B, T) mask: (B, 1 + T)."""
+    return nn.functional.pad(mask, (1, 0), value=True)
+
+
+def feed_forward(shape: SequenceHead) -> nn.Module:
+    """Return a plain feed-forward module."""
+    return FeedForward(shape.dim, shape.feed_forward, shape.dropout)
+
+
+def block(shape: SequenceHead, feed_forwards: tuple[nn.Module, nn.Module]) -> nn.Module:
+    """Return a block; a Transformer block has room for the first of the feed-forwards only."""
+    attention = SelfAttention(shape.dim, shape.heads, shape.dropout)
+    if shape.block == "transformer":
+        return TransformerBlock(feed_forwards[0], attention)
+    convolution = Convolution(shape.dim, shape.expansion, shape.kernel, shape.dropout)
+    return ConformerBlock(feed_forwards, attention, convolution, shape.dim)

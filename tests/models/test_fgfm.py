@@ -1,0 +1,213 @@
+"""Blocks, the class token heads and refinement: values by hand, masks, counts, gradients."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mixframe.models.blocks import Convolution, DynamicAggregation, SelfAttention, sinusoids
+from mixframe.models.fgfm import FineGrained
+from mixframe.models.heads import HEADS
+from mixframe.models.norms import PLACE, MaskedBatchNorm, settle
+from mixframe.models.sequence import SequenceClassifier
+from mixframe.params import FineGrainedHead, SequenceHead
+from mixframe.processes import World
+
+SHAPE = {
+    "dim": 16,
+    "blocks": 2,
+    "heads": 4,
+    "feed_forward": 2,
+    "expansion": 2,
+    "kernel": 5,
+    "dropout": 0.0,
+    "positions": "sinusoidal",
+}
+VOTING = {
+    "votes": 4,
+    "vote_kernel": [1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0],
+    "refine_blocks": 1,
+    "final_blocks": 1,
+    "aggregation_kernel": 3,
+    "squeeze": 4,
+    "auxiliary_weight": 0.5,
+}
+PAPER_SIZE = {
+    "conformer": 2_359_300,
+    "transformer": 1_150_852,
+    "conformer_fgfm": 3_521_814,
+    "transformer_fgfm": 1_680_846,
+}
+"""Parameters with 144-d frames of a 1024-d encoder, 4 blocks, 4 heads."""
+KINDS = list(PAPER_SIZE)
+
+
+def params(kind, **changes):
+    if kind.endswith("_fgfm"):
+        return FineGrainedHead(kind=kind, **{**SHAPE, **VOTING, **changes})
+    return SequenceHead(kind=kind, **{**SHAPE, **changes})
+
+
+def head(kind, width=24, **changes):
+    torch.manual_seed(0)
+    return HEADS[kind](params(kind, **changes), width, 3).eval()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_utterance_has_the_same_logits_in_any_batch(kind):
+    model, lengths = head(kind), [9, 2, 17, 4]
+    frames = torch.randn(4, 17, 24)
+    mask = torch.arange(17)[None] < torch.tensor(lengths)[:, None]
+    together = model([frames], mask)
+    for row, length in enumerate(lengths):
+        alone = model([frames[row : row + 1, :length]], mask[row : row + 1, :length])
+        torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-5)
+    frames[~mask] = 1e3
+    torch.testing.assert_close(model([frames], mask), together, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_gets_a_gradient(kind):
+    model = head(kind).train()
+    frames, mask = torch.randn(3, 12, 24), torch.ones(3, 12, dtype=torch.bool)
+    sum(w * x.square().sum() for w, x in model.training_logits([frames], mask)).backward()
+    dead = [n for n, p in model.named_parameters() if p.grad is None or not (p.grad != 0).any()]
+    assert dead == []
+
+
+@pytest.mark.parametrize(("kind", "n_parameters"), PAPER_SIZE.items())
+def test_parameters_at_paper_size(kind, n_parameters):
+    model = head(kind, 1024, dim=144, blocks=4, feed_forward=4, kernel=31)
+    assert sum(p.numel() for p in model.parameters()) == n_parameters
+
+
+def test_the_refined_token_depends_on_the_chosen_frames_only():
+    model = head("transformer_fgfm")
+    frames, mask = torch.randn(1, 20, 24), torch.ones(1, 20, dtype=torch.bool)
+    token, chosen, present, votes = model._watch([frames], mask)
+    assert present.all()
+    assert chosen.shape == (1, 2 * 4, 16)
+    x, _ = model.embed(frames, mask)
+    for layer, some in zip(model.blocks, votes, strict=True):
+        x, _ = layer(x, torch.ones(1, 21, dtype=torch.bool), watch=True)
+        torch.testing.assert_close(x[:, 1:][:, some.index[0]], chosen[:, :4])
+        chosen = chosen[:, 4:]
+    torch.testing.assert_close(x[:, :1], token)
+    counts = model.chosen([frames], mask)
+    assert counts.sum() == 2 * 4
+    assert counts.max() <= 2
+
+
+def test_a_short_utterance_gives_all_its_frames():
+    model = head("conformer_fgfm")
+    mask = torch.arange(20)[None] < torch.tensor([[3], [20]])
+    counts = model.chosen([torch.randn(2, 20, 24)], mask)
+    assert counts[0].tolist() == [2] * 3 + [0] * 17
+    assert counts[1].sum() == 8
+
+
+def test_auxiliary_logits_have_their_weight_and_do_not_score():
+    model = head("conformer_fgfm", auxiliary_weight=0.25)
+    frames, mask = torch.randn(2, 11, 24), torch.ones(2, 11, dtype=torch.bool)
+    (one, logits), (quarter, auxiliary) = model.training_logits([frames], mask)
+    assert (one, quarter) == (1.0, 0.25)
+    assert logits.shape == auxiliary.shape == (2, 2)
+    assert torch.equal(model([frames], mask), logits)
+
+
+def test_aggregation_by_hand():
+    """Identity maps: frames pass GELU twice, the token is multiplied by the excitation."""
+    layer = DynamicAggregation(dim=2, factor=1, kernel=3, squeeze=1).eval()
+    layer.layer_norm = nn.Identity()
+    with torch.no_grad():
+        layer.widen.weight.copy_(torch.eye(2))
+        layer.narrow.weight.copy_(torch.eye(2))
+        # The neighbour before, half of it.
+        layer.depthwise.weight.copy_(torch.tensor([[[0.5, 0.0, 0.0]]] * 2))
+        for linear in (layer.excite[0], layer.excite[2]):
+            linear.weight.copy_(torch.eye(2))
+            linear.bias.zero_()
+        for norm in (layer.widened, layer.mixed, layer.narrowed):
+            norm.eps = 0.0
+    gelu = nn.functional.gelu
+    frames = torch.tensor([[1.0, -1.0], [2.0, 0.5], [7.0, 7.0]])
+    token = torch.tensor([[3.0, 4.0]])
+    x = torch.cat([token, frames])[None]
+    mask = torch.tensor([[True, True, True, False]])
+    wide = gelu(frames[:2])
+    expected = gelu(wide + torch.stack([torch.zeros(2), 0.5 * wide[0]]))
+    out = layer(x, mask)
+    torch.testing.assert_close(out[0, 1:3], expected)
+    torch.testing.assert_close(out[0, 3], torch.zeros(2))
+    torch.testing.assert_close(out[0, 0], token[0] * gelu(expected.mean(0)))
+
+
+def test_attention_of_the_token_sums_to_one_over_token_and_frames():
+    layer = SelfAttention(8, 2, 0.0)
+    mask = torch.arange(7)[None] < torch.tensor([[7], [4]])
+    out, weights = layer(torch.randn(2, 7, 8), mask, watch=True)
+    assert (out.shape, weights.shape) == ((2, 7, 8), (2, 2, 6))
+    assert (weights.sum(-1) < 1).all()
+    assert weights[1, :, 3:].abs().max() == 0
+    assert layer(torch.randn(2, 7, 8), mask, watch=False)[1] is None
+
+
+def test_the_convolution_is_torchaudio_s_where_nothing_is_padded():
+    from torchaudio.models.conformer import _ConvolutionModule
+
+    torch.manual_seed(0)
+    theirs = _ConvolutionModule(8, 16, 5, bias=True).eval()
+    ours = Convolution(8, 2, 5, 0.0).eval()
+    layers = theirs.sequential
+    with torch.no_grad():
+        layers[2].bias.zero_()
+        ours.gate[1].weight.copy_(layers[0].weight[..., 0])
+        ours.gate[1].bias.copy_(layers[0].bias)
+        ours.depthwise.weight.copy_(layers[2].weight)
+        ours.close[1].weight.copy_(layers[5].weight[..., 0])
+        ours.close[1].bias.copy_(layers[5].bias)
+    x = torch.randn(2, 9, 8)
+    torch.testing.assert_close(ours(x, torch.ones(2, 9, dtype=torch.bool)), theirs(x))
+
+
+def test_batch_norm_is_torch_s_on_the_valid_frames():
+    ours, theirs = MaskedBatchNorm(3).train(), nn.BatchNorm1d(3).train()
+    x, mask = torch.randn(2, 6, 3), torch.arange(6)[None] < torch.tensor([[6], [2]])
+    torch.testing.assert_close(ours(x, mask)[mask], theirs(x[mask]))
+    assert torch.equal(ours.running_mean, torch.zeros(3))
+    settle(ours, World())
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    ours.eval()
+    expected = (x - ours.running_mean) / torch.sqrt(ours.running_variance + ours.eps)
+    torch.testing.assert_close(ours(x, mask), expected)
+
+
+def test_running_statistics_are_those_of_all_slices_in_any_order():
+    found = []
+    for order in ([0, 1], [1, 0]):
+        norm = MaskedBatchNorm(1).train()
+        slices = [torch.full((1, 4, 5), 1.0), torch.full((1, 4, 5), 5.0)]
+        for place in order:
+            PLACE.set(place)
+            norm(slices[place], torch.ones(1, 4, dtype=torch.bool))
+        settle(norm, World())
+        found.append(norm.running_mean.item())
+    PLACE.set(0)
+    assert found == pytest.approx([0.1 * 3.0] * 2)
+
+
+def test_positions_by_hand():
+    table = sinusoids(3, 4)
+    assert table[0].tolist() == [0.0, 1.0, 0.0, 1.0]
+    assert table[2].tolist() == pytest.approx(
+        [math.sin(2), math.cos(2), math.sin(0.02), math.cos(0.02)]
+    )
+
+
+def test_heads_of_both_kinds_are_what_their_name_says():
+    assert not isinstance(head("conformer"), FineGrained)
+    assert isinstance(head("transformer_fgfm"), SequenceClassifier)
+    names = {type(m).__name__ for m in head("transformer_fgfm").modules()}
+    assert "DynamicAggregation" in names
+    assert "Convolution" not in names

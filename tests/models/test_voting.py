@@ -1,0 +1,94 @@
+"""Voting against a plain-Python reference and by hand."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixframe.models.voting import Votes, vote
+
+KERNEL = [1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0]
+
+
+def best(values, n):
+    """Positions of the n highest values, earlier ones first where they are equal."""
+    return sorted(range(len(values)), key=lambda i: (-values[i], i))[:n]
+
+
+def reference(attention, n_votes, kernel):
+    """Choose the frames of one utterance: attention is a list of heads, each a list of frames."""
+    n_frames = len(attention[0])
+    n_chosen = min(n_votes, n_frames)
+    counts = [0.0] * n_frames
+    for head in attention:
+        for frame in best(head, n_chosen):
+            counts[frame] += 1
+    if kernel is not None:
+        half = len(kernel) // 2
+        counts = [
+            sum(
+                weight * counts[frame + k - half]
+                for k, weight in enumerate(kernel)
+                if 0 <= frame + k - half < n_frames
+            )
+            for frame in range(n_frames)
+        ]
+    return sorted(best(counts, n_chosen))
+
+
+def chosen(votes: Votes, row: int):
+    return votes.index[row][votes.valid[row]].tolist()
+
+
+def test_by_hand():
+    # Head 0 votes for frames 1 and 5, head 1 for 1 and 2: counts 0 2 1 0 0 1.
+    attention = torch.tensor([[[0.0, 0.9, 0.1, 0.0, 0.2, 0.8], [0.1, 0.7, 0.6, 0.2, 0.0, 0.0]]])
+    mask = torch.ones(1, 6, dtype=torch.bool)
+    assert chosen(vote(attention, mask, 2, None), 0) == [1, 2]
+    # Smoothed with 1 2 1: 2 5 4 1 1 2.
+    assert chosen(vote(attention, mask, 2, torch.tensor([1.0, 2.0, 1.0])), 0) == [1, 2]
+    # Three votes each: 1 4 5 and 1 2 3, counts 0 2 1 1 1 1, smoothed 2 5 5 4 4 3.
+    assert chosen(vote(attention, mask, 3, torch.tensor([1.0, 2.0, 1.0])), 0) == [1, 2, 3]
+
+
+def test_equal_attention_goes_to_the_earlier_frames():
+    attention, mask = torch.full((1, 3, 9), 0.5), torch.ones(1, 9, dtype=torch.bool)
+    assert chosen(vote(attention, mask, 4, None), 0) == [0, 1, 2, 3]
+
+
+@given(st.data())
+@settings(max_examples=80, deadline=None)
+def test_a_padded_batch_chooses_what_a_plain_reference_chooses(data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    lengths = data.draw(st.lists(st.integers(1, 20), min_size=1, max_size=4))
+    n_heads, n_votes = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 12))
+    kernel = data.draw(st.sampled_from([None, [1.0], [1.0, 2.0, 1.0], KERNEL]))
+    # Few distinct values make ties.
+    levels = data.draw(st.sampled_from([2, 5, 1000]))
+    padding = data.draw(st.integers(0, 5))
+    longest = max(lengths) + padding
+    attention = rng.integers(0, levels, (len(lengths), n_heads, longest)) / levels
+    mask = torch.arange(longest)[None] < torch.tensor(lengths)[:, None]
+    weights = None if kernel is None else torch.tensor(kernel)
+    votes = vote(torch.from_numpy(attention).float(), mask, n_votes, weights)
+    for row, length in enumerate(lengths):
+        heads = attention[row, :, :length].astype(np.float32).tolist()
+        assert chosen(votes, row) == reference(heads, n_votes, kernel)
+        alone = vote(torch.tensor(heads)[None], mask[row : row + 1, :length], n_votes, weights)
+        assert chosen(alone, 0) == chosen(votes, row)
+
+
+def test_a_gradient_reaches_the_chosen_frames_and_no_others():
+    frames = torch.randn(1, 8, 3, requires_grad=True)
+    attention = torch.arange(8.0)[None, None]
+    votes = vote(attention, torch.ones(1, 8, dtype=torch.bool), 3, None)
+    votes.take(frames).square().sum().backward()
+    reached = frames.grad.abs().sum(-1)[0] > 0
+    assert reached.tolist() == [False] * 5 + [True] * 3
+
+
+def test_frames_that_are_missing_are_zero_and_marked():
+    mask = torch.tensor([[True, True, False, False]])
+    votes = vote(torch.rand(1, 2, 4), mask, 3, torch.tensor(KERNEL))
+    assert votes.valid.tolist() == [[True, True, False]]
+    assert votes.take(torch.ones(1, 4, 2)).sum(-1).tolist() == [[2.0, 2.0, 0.0]]
