@@ -103,7 +103,7 @@ snakemake --workflow-profile workflow/profiles/slurm \
     2>&1 | tee "$work/snakemake.log"
 
 jobs=$(grep -c "submitted with SLURM jobid" "$work/snakemake.log")
-launched=$(grep -c "launch task\|Launching batch job" "$work/slurmd.log")
+launched=$(grep -c "Launching batch job" "$work/slurmd.log")
 echo "test-slurm: $jobs jobs submitted, $launched batch jobs launched by slurmd"
 [ "$launched" -ge "$jobs" ] && [ "$jobs" -gt 0 ] || fail "slurmd did not run the jobs: see $work/slurmd.log"
 cmp "$work/dvc/dvc.lock" dvc.lock
