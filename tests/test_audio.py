@@ -6,7 +6,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixframe.audio import AudioRef, encode_flac, read, tar_writer
+from mixframe.audio import AudioRef, decode_flac, encode_flac, read, tar_writer
 from mixframe.errors import MixframeError
 from tests.conftest import tone
 
@@ -70,6 +70,42 @@ def test_bad_files_are_named(tmp_path):
         read(ref, 50, 60)
     with pytest.raises(MixframeError, match="the file is truncated"):
         read(AudioRef(str(path), 10, 10_000))
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (44_100, 2)])
+def test_ffmpeg_decodes_flac_to_the_same_samples(tmp_path, rate, channels):
+    path = tmp_path / "x.flac"
+    soundfile.write(path, np.stack([tone(9_999, i) for i in range(channels)], 1), rate)
+    samples, found = decode_flac(path.read_bytes())
+    expected, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    assert found == rate
+    assert np.array_equal(samples, expected)
+
+
+def test_ffmpeg_helps_out_where_libsndfile_gives_up_and_only_with_whole_files(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "x.flac"
+    path.write_bytes(encode_flac(tone(32_000, 1)))
+    whole = read(AudioRef(str(path)))
+
+    def lost_sync(*_):
+        raise soundfile.LibsndfileError(0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(soundfile, "SoundFile", lost_sync)
+        assert np.array_equal(read(AudioRef(str(path))), whole)
+        assert np.array_equal(read(AudioRef(str(path)), 100, 50), whole[100:150])
+    data = path.read_bytes()
+    middle = len(data) // 2
+    for damaged in (
+        data[:middle],
+        data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :],
+        data[:middle] + bytes(40) + data[middle:],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(MixframeError, match="not decodable"):
+            read(AudioRef(str(path)))
 
 
 def test_what_cannot_be_written_is_refused():

@@ -63,13 +63,15 @@ def read(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Wavefor
 
     Returns:
         (n_samples,) float32, full scale at 1. Several channels are averaged; another rate is
-        resampled (torchaudio, windowed sinc) after the whole file was decoded.
+        resampled (torchaudio, windowed sinc) after the whole file was decoded. FLAC that libsndfile
+        gives up on is decoded by FFmpeg (`decode_flac`).
 
     Raises:
         MixframeError: undecodable, empty, not finite, or shorter than asked for.
     """
+    data = ref.open()
     try:
-        with soundfile.SoundFile(ref.open()) as stream:
+        with soundfile.SoundFile(data) as stream:
             native = stream.samplerate == SAMPLE_RATE
             if native and start:
                 stream.seek(start)
@@ -77,7 +79,13 @@ def read(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Wavefor
             samples = stream.read(frames, dtype="float32", always_2d=True)
             rate = stream.samplerate
     except soundfile.LibsndfileError as error:
-        raise MixframeError(f"{ref.path} at byte {ref.offset}: not decodable: {error}") from error
+        decoded = decode_flac(data.getvalue())
+        if decoded is None:
+            place = f"{ref.path} at byte {ref.offset}"
+            raise MixframeError(f"{place}: not decodable: {error}") from error
+        samples, rate = decoded
+        if rate == SAMPLE_RATE:
+            samples = samples[start:][:n_samples]
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     if rate != SAMPLE_RATE:
         mono = resample(mono, rate)[start:]
@@ -94,6 +102,38 @@ def read(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Wavefor
             f"{ref.path} at byte {ref.offset}: audio has samples that are not finite"
         )
     return mono
+
+
+def decode_flac(data: bytes) -> tuple[npt.NDArray[np.float32], int] | None:
+    """Decode FLAC with FFmpeg.
+
+    Some files of ASVspoof 2021 are valid for FFmpeg while recent versions of libFLAC, which
+    soundfile uses, lose sync in them. Damaged files stay refused: the samples must be as many as
+    the header says.
+
+    Returns:
+        (n, channels) samples, full scale at 1, and the rate in Hz; None if FFmpeg cannot decode
+        the whole of it either.
+    """
+    if data[:4] != b"fLaC":
+        return None
+    import av
+
+    try:
+        with av.open(io.BytesIO(data), "r") as container:
+            stream = container.streams.audio[0]
+            rate, expected = stream.rate, stream.duration
+            planar = av.AudioResampler("fltp", stream.layout, rate)
+            parts = [
+                part.to_ndarray()
+                for frame in [*container.decode(stream), None]
+                for part in planar.resample(frame)
+            ]
+    except (av.FFmpegError, IndexError):
+        return None
+    if not parts or sum(part.shape[1] for part in parts) != expected:
+        return None
+    return np.concatenate(parts, axis=1).T.astype(np.float32), rate
 
 
 def resample(samples: npt.NDArray[np.floating], rate: int) -> Waveform:

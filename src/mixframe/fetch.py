@@ -334,7 +334,7 @@ class _Member(NamedTuple):
     content: IO[bytes]
 
 
-class _TarHeader(tarfile.TarInfo):
+class TarHeader(tarfile.TarInfo):
     """A tar header; where tarfile takes a damaged or missing one for the end, this raises."""
 
     @classmethod
@@ -479,7 +479,7 @@ def _write(
 
 
 def _tar_members(stream: IO[bytes], unpacking: _Unpacking) -> Iterator[_Member]:
-    with tarfile.open(fileobj=stream, mode="r:*", tarinfo=_TarHeader) as tar:
+    with tarfile.open(fileobj=stream, mode="r:*", tarinfo=TarHeader) as tar:
         for info in tar:
             unpacking.enter(info.name, _tar_kind(info))
             if info.isdir() or unpacking.skips(info.name):

@@ -4,6 +4,7 @@ A stack of unpadded 1-D convolutions with kernels k_i and strides s_i maps N sam
 Frame t sees the samples [t * hop, t * hop + receptive_field).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ class FrameGrid:
     @property
     def hop(self) -> int:
         """Samples between the starts of neighbouring frames."""
-        return int(np.prod(self.strides))
+        return math.prod(self.strides)
 
     @property
     def receptive_field(self) -> int:

@@ -14,7 +14,8 @@
 | samples | int64 | length at 16 kHz |
 | regions | list of int64 | start, end, start, end ... of spliced-in parts, in samples |
 
-A corpus may add columns of its own.
+A corpus may add columns of its own, among them source_rate and source_channels of recordings that
+are converted on reading.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mixframe.audio import AudioRef
 from mixframe.errors import MixframeError, listing
@@ -62,8 +65,13 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a checked manifest as Parquet."""
     table = check(table, str(path))
+    schema = pa.Schema.from_pandas(table, preserve_index=False)
+    # Where no utterance has regions, Arrow cannot tell what they would be lists of.
+    regions = pa.field("regions", pa.list_(pa.int64()))
+    schema = schema.set(schema.get_field_index("regions"), regions)
     with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+        rows = pa.Table.from_pandas(table, schema, preserve_index=False)
+        pq.write_table(rows, temporary, compression="zstd")
 
 
 def read(path: Path, sets: Sequence[str] | None = None) -> pd.DataFrame:

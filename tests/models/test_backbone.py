@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from transformers import AutoModel, HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
+from transformers import AutoModel, HubertConfig, HubertModel
 
 from mixframe.errors import MixframeError
 from mixframe.models import backbone as backbones
@@ -13,15 +13,6 @@ from mixframe.params import Encoder
 from mixframe.tensors import load_tensors, save_tensors
 
 PLAIN = Encoder(dropout=0.0)
-SMALL = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": [8] * 7,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-}
 
 
 def padded(lengths, seed=0):
@@ -67,16 +58,6 @@ def test_padding_does_not_change_valid_frames(encoder):
             n_frames = encoder.grid.n_frames(n)
             for a, b in zip(alone, together, strict=True):
                 assert torch.allclose(a[0], b[i, :n_frames], atol=1e-5)
-
-
-def test_a_front_end_normalised_over_time_takes_equal_lengths_only():
-    model = Wav2Vec2Model(Wav2Vec2Config(**SMALL, feat_extract_norm="group"))
-    group = backbones.wrap(model.eval(), {"do_normalize": True})
-    assert not group.masks_padding
-    waves, _ = padded([4000, 4000])
-    backbones.encode(group, waves, torch.tensor([4000, 4000]), False)
-    with pytest.raises(MixframeError, match="utterances of one length"):
-        backbones.encode(group, waves, torch.tensor([4000, 3000]), False)
 
 
 def test_random_weights_come_from_their_seed(encoder_folder):

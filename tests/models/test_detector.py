@@ -13,7 +13,7 @@ from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
 from mixframe.models.heads import AttentiveStatistics, MeanPool
 from mixframe.params import Compute, Encoder, Neural, Score, Train
-from mixframe.scoring import score
+from mixframe.scoring import Window, score
 from mixframe.training.loop import Runner, train
 from mixframe.training.utterances import UtteranceTask, class_weights
 
@@ -42,6 +42,9 @@ def neural(adapter=LORA, layers="weighted", pooling="attentive"):
             "adapter": adapter,
             "head": {"kind": "pooled", "layers": layers, "pooling": pooling, "hidden": 8},
             "crop_seconds": 0.5,
+            "short": "keep",
+            "augment": {"kind": "none"},
+            "patience": 0,
             "class_weights": "auto",
             "average": 1,
             "train": TRAIN.model_dump(),
@@ -80,7 +83,7 @@ def test_training_reaches_every_parameter_and_survives_its_files(
 
 def scores_of(detector, rows, batch=4, read=read):
     refs, samples = manifest.refs(rows), rows["samples"].tolist()
-    return score(detector, refs, samples, Score(batch=batch, max_seconds=5.0), RUN, read)
+    return score(detector, refs, samples, Window(batch, 5 * 16_000, False), RUN, read)
 
 
 def test_a_score_does_not_depend_on_its_batch_mates(encoder, make_manifest):
@@ -125,7 +128,7 @@ def test_an_unknown_lora_target_is_named_with_the_choices(encoder):
 
 
 def test_lora_that_a_model_does_not_call_is_refused_by_name(make_manifest, tmp_path):
-    """WavLM's attention reads the weights of q_proj and v_proj past the modules."""
+    """transformers' own WavLM reads the weights of q_proj and v_proj past the modules."""
     config = WavLMConfig(
         hidden_size=16,
         num_hidden_layers=2,
@@ -140,7 +143,8 @@ def test_lora_that_a_model_does_not_call_is_refused_by_name(make_manifest, tmp_p
         apply_spec_augment=False,
     )
     params = neural()
-    detector = Detector(backbones.wrap(WavLMModel(config), {}), params, 0)
+    raw = backbones.Backbone(WavLMModel(config), backbones.grid_of(config), False, True)
+    detector = Detector(raw, params, 0)
     rows = make_manifest({"train": 2})
     task = UtteranceTask(detector, params, Score(batch=4, max_seconds=5.0), read, rows, rows, 0)
     with pytest.raises(MixframeError, match=r"(?s)get no gradient:.*q_proj.lora_A"):

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from mixframe.attacks import check_names
 from mixframe.attacks.context import Wave
 from mixframe.audio import SAMPLE_RATE
 from mixframe.errors import MixframeError
-from mixframe.section import Section
+from mixframe.section import Range, Section
 
 Pcm = npt.NDArray[np.int16]
 
@@ -24,15 +24,6 @@ FRAME = SAMPLE_RATE // 100
 """Samples of a level frame: 10 ms."""
 REGION_DRAWS = 20
 """Placements of regions that are tried for one in speech; the loudest is taken if none is."""
-
-
-def _rising(limits: list[float]) -> list[float]:
-    if len(limits) != 2 or limits[0] > limits[1]:
-        raise ValueError("two numbers expected, the smaller one first")
-    return limits
-
-
-Range = Annotated[list[float], AfterValidator(_rising)]
 
 
 class Pieces(Section):

@@ -7,11 +7,13 @@ has the convolution kernels and strides of a wav2vec 2.0 front end.
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, HubertConfig, PretrainedConfig, PreTrainedModel
+from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 from transformers.utils.logging import disable_progress_bar
 
 from mixframe.errors import MixframeError
@@ -35,7 +37,8 @@ class Backbone:
         normalise: whether each utterance is scaled to zero mean and unit variance beforehand, as
             the model's own feature extractor says.
         masks_padding: whether padding leaves valid frames unchanged, given an attention mask. It
-            does not where the front end normalises over time (feat_extract_norm "group").
+            does not where the front end normalises over time (feat_extract_norm "group"); there
+            utterances of different lengths are encoded one length after another.
     """
 
     model: PreTrainedModel
@@ -74,11 +77,11 @@ def new_config(architecture: Architecture) -> HubertConfig:
         conv_bias=True,
         feat_extract_norm="layer",
         do_stable_layer_norm=True,
-        **_switches(0.0),
+        **switches(0.0),
     )
 
 
-def _switches(dropout: float) -> dict[str, Any]:
+def switches(dropout: float) -> dict[str, Any]:
     """Return configuration values that leave nothing random but this dropout."""
     return {
         "layerdrop": 0.0,
@@ -108,8 +111,47 @@ def grid_of(config: PretrainedConfig | dict[str, Any]) -> FrameGrid:
     return FrameGrid(tuple(values["conv_kernel"]), tuple(values["conv_stride"]))
 
 
+class CalledAttention(WavLMAttention):
+    """WavLM's attention, calling its projections.
+
+    transformers hands the weights of q_proj, k_proj, v_proj and out_proj to a function and never
+    calls the modules, so that adapters on them would have no effect and get no gradient.
+    """
+
+    def torch_multi_head_self_attention(  # type: ignore[override]
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None,
+        gated_position_bias: Tensor,
+    ) -> tuple[Tensor, None]:
+        """Attend like the method it replaces; attention weights are not returned.
+
+        Args:
+            hidden_states: (B, T, D).
+            attention_mask: (B, T), 1 where a frame is valid.
+            gated_position_bias: (B * heads, T, T), added to the logits.
+        """
+        batch, frames, width = hidden_states.shape
+        query, key, value = (
+            project(hidden_states).view(batch, frames, self.num_heads, -1).transpose(1, 2)
+            for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        bias = gated_position_bias.view(batch, self.num_heads, frames, frames).to(query.dtype)
+        if attention_mask is not None:
+            invalid = attention_mask[:, None, None, :].ne(1)
+            bias = bias.masked_fill(invalid, torch.finfo(bias.dtype).min)
+        dropout = self.dropout if self.training else 0.0
+        mixed = nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=bias, dropout_p=dropout
+        )
+        return self.out_proj(mixed.transpose(1, 2).reshape(batch, frames, width)), None
+
+
 def wrap(model: PreTrainedModel, preprocessor: dict[str, Any]) -> Backbone:
     """Describe a model to its users; `preprocessor` is the content of preprocessor_config.json."""
+    for module in model.modules():
+        if type(module) is WavLMAttention:
+            module.__class__ = CalledAttention
     return Backbone(
         model,
         grid_of(model.config),
@@ -132,27 +174,48 @@ def load(folder: Path, options: Encoder, random_seed: int | None = None) -> Back
     for name in FILES:
         if random_seed is None or name != "model.safetensors":
             need_file(folder / name, "pretrain")
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, **_switches(options.dropout))
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, **switches(options.dropout))
     preprocessor = read_json(folder / "preprocessor_config.json")
     grid_of(config)
     if random_seed is not None:
         torch.manual_seed(random_seed)
         return wrap(AutoModel.from_config(config), preprocessor)
+    return wrap(_pretrained(folder, config, use_safetensors=True), preprocessor)
+
+
+def from_pickle(folder: Path, preprocessor: dict[str, Any]) -> Backbone:
+    """Load the encoder of a model whose weights are in pytorch_model.bin, running nothing in it.
+
+    Raises:
+        MixframeError: the file holds more than tensors, or a weight is missing.
+    """
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    try:
+        model = _pretrained(folder, config, use_safetensors=False, weights_only=True)
+    except UnpicklingError as error:
+        raise MixframeError(
+            f"{folder / 'pytorch_model.bin'}: holds more than tensors and is not loaded "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    return wrap(model, preprocessor)
+
+
+def _pretrained(folder: Path, config: PretrainedConfig, **options: Any) -> PreTrainedModel:
     model, report = AutoModel.from_pretrained(
         folder,
         config=config,
         local_files_only=True,
-        use_safetensors=True,
         dtype=torch.float32,
         output_loading_info=True,
+        **options,
     )
     bad = sorted(report["missing_keys"]) or sorted(report["mismatched_keys"])
     if bad:
         raise MixframeError(
-            f"{folder / 'model.safetensors'}: {len(bad)} weights of the architecture in "
-            f"config.json are missing or have another shape, {bad[0]} for one"
+            f"{folder}: {len(bad)} weights of the architecture in config.json are missing in the "
+            f"weight file or have another shape, {bad[0]} for one"
         )
-    return wrap(model, preprocessor)
+    return model
 
 
 def save(backbone: Backbone, folder: Path, preprocessor: dict[str, Any]) -> None:
@@ -206,20 +269,44 @@ def encode(backbone: Backbone, waves: Tensor, lengths: Tensor, all_layers: bool)
 
     Returns:
         (B, T, D) tensors: the input of the first block and the output of each, or the last output.
-
-    Raises:
-        MixframeError: lengths differ and this encoder's front end normalises over time.
+        Frames behind an utterance's end have no meaning.
     """
-    attention = None
     if backbone.masks_padding:
-        attention = (
-            torch.arange(waves.shape[1], device=waves.device)[None] < lengths[:, None]
-        ).long()
-    elif int(lengths.min()) != int(lengths.max()):
-        raise MixframeError(
-            "this encoder normalises its front end over time (feat_extract_norm 'group'): "
-            "a batch must hold utterances of one length"
+        places = torch.arange(waves.shape[1], device=waves.device)
+        mask = (places[None] < lengths[:, None]).long()
+        return _run(backbone, waves, mask, all_layers)
+    by_length: dict[int, list[int]] = {}
+    for row, length in enumerate(lengths.tolist()):
+        by_length.setdefault(length, []).append(row)
+    if len(by_length) == 1:
+        return _run(backbone, waves[:, : int(lengths[0])], None, all_layers)
+    n_frames = backbone.grid.n_frames(int(lengths.max()))
+    rows = {
+        row: layers
+        for length, some in by_length.items()
+        for row, layers in zip(
+            some, _each(_run(backbone, waves[some, :length], None, all_layers)), strict=True
         )
+    }
+    return [
+        torch.stack([_lengthened(rows[row][i], n_frames) for row in range(len(rows))])
+        for i in range(len(rows[0]))
+    ]
+
+
+def _each(layers: list[Tensor]) -> list[list[Tensor]]:
+    """Turn layers of (B, T, D) into B lists of (T, D) layers."""
+    return [[layer[row] for layer in layers] for row in range(len(layers[0]))]
+
+
+def _lengthened(frames: Tensor, n_frames: int) -> Tensor:
+    """Pad (T, D) frames with zeros to (n_frames, D)."""
+    return nn.functional.pad(frames, (0, 0, 0, n_frames - len(frames)))
+
+
+def _run(
+    backbone: Backbone, waves: Tensor, attention: Tensor | None, all_layers: bool
+) -> list[Tensor]:
     out = backbone.model(waves, attention_mask=attention, output_hidden_states=all_layers)
     if not all_layers:
         return [out.last_hidden_state]

@@ -32,7 +32,10 @@ class AttentiveStatistics(nn.Module):
     def __init__(self, dim: int, hidden: int) -> None:
         """`hidden` is the width of the attention network."""
         super().__init__()
-        self.attention = nn.Sequential(nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        # A bias on the last layer would shift all frames alike, which the softmax undoes.
+        self.attention = nn.Sequential(
+            nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, 1, bias=False)
+        )
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Pool (B, T, D) over the frames where mask (B, T) is true to (B, 2D): mean, deviation."""

@@ -29,6 +29,9 @@ from mixframe.training.data import cached_reader
 from mixframe.training.loop import Runner, train
 from mixframe.training.masked import Clusters, MaskedPrediction, MaskedTask, Utterances
 
+CONFIG, WEIGHTS, PREPROCESSOR = backbones.FILES
+PICKLED = "pytorch_model.bin"
+
 
 def run(context: Context) -> None:
     """Run the stage.
@@ -41,7 +44,7 @@ def run(context: Context) -> None:
         if isinstance(section, Scratch):
             _train(context, section)
         else:
-            source = _from_hub(section) if isinstance(section, Hub) else Path(section.path)
+            source = from_hub(section) if isinstance(section, Hub) else Path(section.path)
             with fresh_folder(files.foundation) as folder:
                 adopt(source, folder)
             write_rows([], files.curve("pretrain"))
@@ -52,28 +55,54 @@ def run(context: Context) -> None:
 def adopt(source: Path, folder: Path) -> None:
     """Copy a foundation model that was trained elsewhere.
 
+    Where it comes as pytorch_model.bin only, the encoder in it is written as safetensors; the file
+    is read with `weights_only`, so that nothing in it is run.
+
     Raises:
-        MixframeError: a file is missing, or the architecture is not supported.
+        MixframeError: a file is missing, the architecture is not supported, the model wants
+            another rate than 16 kHz, or weights are missing.
     """
-    for name in backbones.FILES:
-        need_file(source / name)
-    backbones.grid_of(read_json(source / "config.json"))
-    for name in backbones.FILES:
-        shutil.copyfile(source / name, folder / name)
-
-
-def _from_hub(section: Hub) -> Path:
-    try:
-        return Path(
-            snapshot_download(
-                section.name, revision=section.revision, allow_patterns=list(backbones.FILES)
-            )
+    config = read_json(source / CONFIG)
+    preprocessor = read_json(source / PREPROCESSOR)
+    backbones.grid_of(config)
+    rate = preprocessor.get("sampling_rate", SAMPLE_RATE)
+    if rate != SAMPLE_RATE:
+        raise MixframeError(
+            f"{source / PREPROCESSOR}: sampling_rate {rate}, expected {SAMPLE_RATE}: every "
+            "utterance is read at that rate"
         )
+    if (source / WEIGHTS).is_file() or not (source / PICKLED).is_file():
+        need_file(source / WEIGHTS)
+        for name in backbones.FILES:
+            shutil.copyfile(source / name, folder / name)
+        return
+    log(f"  {source / PICKLED}: converting to safetensors")
+    backbones.save(backbones.from_pickle(source, preprocessor), folder, preprocessor)
+
+
+def from_hub(section: Hub) -> Path:
+    """Return a folder with the files of a model on the hub, safetensors where there are any.
+
+    Raises:
+        MixframeError: the hub does not serve it; the message says what to fetch by hand.
+    """
+
+    def fetch(*names: str) -> Path:
+        found = snapshot_download(
+            section.name, revision=section.revision, allow_patterns=list(names)
+        )
+        return Path(found)
+
+    try:
+        folder = fetch(*backbones.FILES)
+        # Many of these models were published before safetensors.
+        return folder if (folder / WEIGHTS).is_file() else fetch(*backbones.FILES, PICKLED)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise MixframeError(
             f"pretrain.name = {section.name!r} at revision {section.revision}: the hub did not "
-            f"serve it ({type(error).__name__}). Fetch {', '.join(backbones.FILES)} by hand into a "
-            "folder and set pretrain to {kind: folder, path: <that folder>}"
+            f"serve it ({type(error).__name__}). Fetch {CONFIG}, {PREPROCESSOR} and {WEIGHTS} or "
+            f"{PICKLED} by hand into a folder and set pretrain to "
+            "{kind: folder, path: <that folder>}"
         ) from error
 
 

@@ -1,9 +1,11 @@
 """Stage protocol: read or make the corpora of a preset and write the manifest.
 
 Reads: results/<preset>/download.json, data/<corpus>/, the preset's `protocol` section and `seed`.
-Writes: results/<preset>/corpus/{manifest.parquet, protocol.txt, audio.tar, shortcuts.csv}.
+Writes: results/<preset>/corpus/{manifest.parquet, protocol.txt, audio.tar, left_out.csv,
+shortcuts.csv}.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pandas as pd
 from mixframe import manifest
 from mixframe.audio import tar_writer
 from mixframe.corpora import PROTOCOL
+from mixframe.corpora.trials import LeftOut
 from mixframe.errors import MixframeError, listing
 from mixframe.files import read_json, sha256_file, write_text
 from mixframe.progress import log
@@ -41,7 +44,8 @@ def run(context: Context) -> None:
                 make = PROTOCOL[section.kind]
                 seed, workers = context.preset.seed, context.compute.workers
                 tables.append(make(section, seed, entries[name], audio, workers))
-            table = manifest.check(pd.concat(tables, ignore_index=True), str(files.manifest))
+            left_out = [row for table in tables for row in table.attrs.pop("left_out", [])]
+            table = manifest.check(combine(tables), str(files.manifest))
         counts = table.groupby("set")["label"].value_counts().unstack(fill_value=0)
         for name in counts.index:
             log(f"  {name}: {', '.join(f'{n:,} {c}' for c, n in counts.loc[name].items())}")
@@ -51,9 +55,23 @@ def run(context: Context) -> None:
         except MixframeError:
             files.audio.unlink()
             raise
-        write_text(files.shortcuts, statistics.to_csv(index=False, lineterminator="\n"))
+        write_text(files.left_out, _csv(pd.DataFrame(left_out, columns=LeftOut._fields)))
+        write_text(files.shortcuts, _csv(statistics))
         write_text(files.protocol, protocol_lines(table))
         manifest.write(table, files.manifest)
+
+
+def combine(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Stack the rows of several corpora; "-", or 0, in columns that a corpus does not have."""
+    table = pd.concat(tables, ignore_index=True)
+    for name in table.columns[table.isna().any()]:
+        numeric = pd.api.types.is_numeric_dtype(table[name])
+        table[name] = table[name].fillna(0).astype("int64") if numeric else table[name].fillna("-")
+    return table
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def protocol_lines(table: pd.DataFrame) -> str:
@@ -66,7 +84,7 @@ def protocol_lines(table: pd.DataFrame) -> str:
 def _check_downloaded(entry: dict[str, Any]) -> None:
     """Refuse downloaded files that are gone or are not what download.json pins."""
     problems = []
-    for file in entry["files"]:
+    for file in [*entry["files"], *entry.get("asv", [])]:
         path = Path(file["path"])
         if not path.is_file():
             problems.append(f"{path}: no such file")

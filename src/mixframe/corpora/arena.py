@@ -1,0 +1,248 @@
+"""Datasets of the Speech Anti-Spoofing Arena on the Hugging Face hub: audio inside Parquet.
+
+Each is a repository of SpeechAntiSpoofingBenchmarks with `data/test-*.parquet` of four columns:
+path, audio (a struct with the encoded bytes), label (0 bonafide, 1 spoof) and notes, a JSON object
+with utterance_id and what else the corpus knows (github.com/lab260ru/speech_spoof_bench,
+docs/developing/new-dataset.md). Parquet compresses its pages, so audio cannot be read in place:
+each shard becomes a plain tar and a table of its trials.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from mixframe.audio import AudioRef, TarWriter, tar_writer
+from mixframe.corpora.archives import GIB, Found
+from mixframe.corpora.protocol_file import NO_ATTACK
+from mixframe.corpora.trials import LeftOut, with_audio
+from mixframe.errors import MixframeError, listing
+from mixframe.files import atomic_path, need_space, sha256_file, stage_lock
+from mixframe.manifest import COLUMNS
+from mixframe.progress import log, progress
+from mixframe.section import Section
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHARDS = "data/test-*.parquet"
+LABELS = ("bonafide", "spoof")
+NAMES = {"speaker_id": "speaker", "attack_id": "attack", "phase": "subset"}
+"""Keys of the notes that the manifest has other names for."""
+FILLED = ("speaker", "attack", "codec", "subset", "prompt")
+"""Columns of the manifest that notes may fill."""
+ROWS = 64
+"""Rows of a shard in memory at once."""
+
+
+class Download(Section):
+    """Where a dataset comes from.
+
+    Attributes:
+        repo: for instance SpeechAntiSpoofingBenchmarks/InTheWild.
+        revision: commit of the repository.
+        path: a folder with the repository's content, which is only read; it wins over the hub.
+        disk_gb: what shards and tars take together, checked before anything starts.
+    """
+
+    kind: Literal["arena"]
+    repo: Annotated[str, Field(pattern=r"^[\w.\-]+/[\w.\-]+$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    path: str
+    disk_gb: Annotated[int, Field(ge=0)]
+
+
+class Protocol(Section):
+    """How the trials of a dataset become a set of the manifest.
+
+    Attributes:
+        set: of the manifest.
+        subsets: which subsets are taken, where the notes have any; [] takes all trials.
+        trials: how many the dataset must have.
+        decode: see `mixframe.probe`.
+        max_missing: trials that may lack usable audio; they are left out and listed.
+    """
+
+    kind: Literal["arena"]
+    set: str
+    subsets: list[str]
+    trials: Annotated[int, Field(ge=1)]
+    decode: bool
+    max_missing: Annotated[int, Field(ge=0)]
+
+
+def download(params: Download, folder: Path) -> dict[str, Any]:
+    """Fetch the shards and turn each into a tar and a table; those that are there are kept.
+
+    Returns:
+        kind, and files: path, bytes and sha256 of the tables, `<shard>.trials.parquet`; the tars
+        lie beside them.
+
+    Raises:
+        MixframeError: the hub does not serve the dataset, the disk is too small, there are no
+            shards, or one is not of the documented form; with shard and row.
+    """
+    with stage_lock(folder / ".lock", f"download of {params.repo}"):
+        source = Path(params.path) if params.path else _fetch(params, folder)
+        shards = sorted(source.glob(SHARDS))
+        if not shards:
+            raise MixframeError(f"{source}: no {SHARDS} in it; see {_page(params)}")
+        tables = [folder / f"{shard.stem}.trials.parquet" for shard in shards]
+        for shard, table in zip(shards, tables, strict=True):
+            if not table.is_file():
+                _unpack(shard, table)
+    files = [
+        {"path": t.as_posix(), "bytes": t.stat().st_size, "sha256": sha256_file(t)} for t in tables
+    ]
+    return {"kind": params.kind, "files": files}
+
+
+def _page(params: Download) -> str:
+    return f"https://huggingface.co/datasets/{params.repo}"
+
+
+def _fetch(params: Download, folder: Path) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    log(f"  {_page(params)} at {params.revision}; licence: see there")
+    if not any(folder.glob("*.trials.parquet")):
+        need_space(folder, params.disk_gb * GIB, params.repo)
+    try:
+        found = snapshot_download(
+            params.repo,
+            repo_type="dataset",
+            revision=params.revision,
+            allow_patterns=[SHARDS],
+            local_dir=folder / "hub",
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise MixframeError(
+            f"{params.repo} at revision {params.revision}: the hub did not serve it "
+            f"({type(error).__name__}). By hand: fetch {SHARDS} from {_page(params)} into a folder "
+            "and write the folder that holds data/ into the key `path`"
+        ) from error
+    return Path(found)
+
+
+def _unpack(shard: Path, table: Path) -> None:
+    import pandas as pd
+
+    tar = table.with_name(f"{shard.stem}.tar")
+    with tar_writer(tar) as audio:
+        rows = pd.DataFrame(list(_trials(shard, audio)))
+    # Once the table is there, the tar is whole.
+    with atomic_path(table) as temporary:
+        rows.to_parquet(temporary, index=False, compression="zstd")
+
+
+def _trials(shard: Path, audio: TarWriter) -> Iterator[dict[str, Any]]:
+    """Yield the trials of a shard, adding their audio to a tar."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        stream = pq.ParquetFile(shard)
+    except pa.ArrowInvalid as error:
+        raise MixframeError(f"{shard}: not Parquet, cut or damaged ({error})") from error
+    with stream:
+        names = set(stream.schema_arrow.names)
+        if names != {"path", "audio", "label", "notes"}:
+            raise MixframeError(
+                f"{shard}: has the columns {', '.join(sorted(names))}, expected path, audio, "
+                "label and notes"
+            )
+        rows = (row for batch in stream.iter_batches(ROWS) for row in batch.to_pylist())
+        total = stream.metadata.num_rows
+        for number, row in enumerate(progress(rows, total, shard.name, "trials"), start=1):
+            try:
+                yield _trial(row, audio) | {"line": number}
+            except (ValueError, KeyError, TypeError) as error:
+                raise MixframeError(
+                    f"{shard}, row {number}: {error!r}; expected audio with bytes, label 0 or 1 "
+                    "and notes with an utterance_id"
+                ) from error
+
+
+def _trial(row: dict[str, Any], audio: TarWriter) -> dict[str, Any]:
+    notes = json.loads(row["notes"])
+    name, encoded = str(notes.pop("utterance_id")), row["audio"]["bytes"]
+    if not name or len(name.split()) != 1:
+        raise ValueError(f"utterance_id {name!r} is empty or has spaces")
+    if not encoded:
+        raise ValueError(f"no audio for {name}")
+    label = row["label"] if row["label"] in LABELS else LABELS[(0, 1).index(row["label"])]
+    ref = audio.add(f"{name}{Path(row['path']).suffix}", encoded)
+    trial = {NAMES.get(key, key): str(value) for key, value in notes.items()}
+    trial = {k if k not in COLUMNS or k in FILLED else f"notes_{k}": v for k, v in trial.items()}
+    attack = trial.get("attack", "unknown")
+    return {
+        **trial,
+        "utterance": name,
+        "label": label,
+        "speaker": trial.get("speaker", "-"),
+        "attack": "-" if label == "bonafide" else "unknown" if attack in NO_ATTACK else attack,
+        "offset": ref.offset,
+        "n_bytes": ref.n_bytes,
+    }
+
+
+def protocol(
+    params: Protocol, seed: int, entry: dict[str, Any], audio: TarWriter, workers: int
+) -> "pd.DataFrame":
+    """Read the trials and the audio of a dataset; `seed` and `audio` are not used.
+
+    Returns:
+        what `trials.protocol` returns.
+
+    Raises:
+        MixframeError: duplicate ids, a wrong number of trials, no trial of the subsets, or more
+            trials without usable audio than allowed.
+    """
+    import pandas as pd
+
+    paths = [Path(file["path"]) for file in entry["files"]]
+    table = pd.concat([pd.read_parquet(path).assign(shard=path.as_posix()) for path in paths])
+    table = table.reset_index(drop=True)
+    problems = [
+        f"{row.shard}, row {row.line}: utterance {row.utterance!r} is there twice"
+        for row in table[table["utterance"].duplicated()].itertuples()
+    ]
+    if len(table) != params.trials:
+        problems.append(f"{paths[-1]}: {len(table):,} trials, expected {params.trials:,}")
+    if params.subsets and "subset" not in table:
+        problems.append(f"subsets = {params.subsets}: the notes of this dataset have none")
+    if problems:
+        raise MixframeError(f"{len(problems):,} problems in a dataset\n{listing(problems)}")
+    table = table.fillna("-").assign(set=params.set)
+    if params.subsets:
+        table = table[table["subset"].isin(params.subsets)]
+    files = _found(table)
+    trials = table.drop(columns=["shard", "offset", "n_bytes"])
+    rows, unusable = with_audio(trials, files, params.kind, params.decode, workers)
+    missing = [f"row {trial.line}: {trial.utterance}: {why}" for trial, why in unusable]
+    if len(missing) > params.max_missing:
+        raise MixframeError(
+            f"{len(missing):,} trials without usable audio, max_missing allows "
+            f"{params.max_missing:,}\n{listing(missing)}"
+        )
+    rows.attrs["left_out"] = [
+        LeftOut(params.kind, trial.set, trial.utterance, trial.label, why)
+        for trial, why in unusable
+    ]
+    return rows
+
+
+def _found(table: "pd.DataFrame") -> dict[str, Found]:
+    found = {}
+    for shard, rows in table.groupby("shard"):
+        tar = Path(str(shard).removesuffix(".trials.parquet") + ".tar")
+        if not tar.is_file():
+            raise MixframeError(f"{tar}: no such file; remove {shard} and run `mixframe download`")
+        info = tar.stat()
+        for row in rows.itertuples():
+            ref = AudioRef(tar.as_posix(), int(row.offset), int(row.n_bytes))
+            found[row.utterance] = Found(ref, (info.st_size, info.st_mtime_ns))
+    return found

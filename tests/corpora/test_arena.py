@@ -1,0 +1,133 @@
+"""Datasets with their audio inside Parquet."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mixframe import manifest
+from mixframe.audio import encode_flac
+from mixframe.corpora import arena
+from mixframe.errors import MixframeError
+from tests.conftest import tone
+
+AUDIO = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+SCHEMA = pa.schema({"path": pa.string(), "audio": AUDIO, "label": pa.int64(), "notes": pa.string()})
+
+
+def row(i, **changes):
+    notes = {
+        "utterance_id": f"LA_E_{i}",
+        "speaker_id": f"LA_{i % 3}",
+        "codec": "alaw",
+        "attack_id": "A07" if i % 2 else "bonafide",
+        "phase": "eval" if i < 6 else "hidden",
+        "trim": "notrim",
+    }
+    audio = {"bytes": encode_flac(tone(4000 + i, i)), "path": f"LA_E_{i}.flac"}
+    found = {"path": f"LA_E_{i}.flac", "audio": audio, "label": i % 2, "notes": json.dumps(notes)}
+    return found | changes
+
+
+def shards(folder, *parts):
+    (folder / "data").mkdir(parents=True)
+    for n, rows in enumerate(parts):
+        path = folder / "data" / f"test-{n:05d}-of-{len(parts):05d}.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), path, compression="snappy")
+    return folder
+
+
+def fetch(path, data):
+    section = arena.Download(
+        kind="arena",
+        repo="SpeechAntiSpoofingBenchmarks/ASVspoof2021_LA",
+        revision="0" * 40,
+        path=str(path) if path else "",
+        disk_gb=0,
+    )
+    return arena.download(section, data)
+
+
+def read(entry, **changes):
+    values = {"set": "eval", "subsets": [], "trials": 8, "decode": True, "max_missing": 0}
+    section = arena.Protocol.model_validate({"kind": "arena"} | values | changes)
+    return arena.protocol(section, 1, entry, None, 1)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_shards_become_a_manifest(tmp_path):
+    source = shards(tmp_path / "hub", [row(i) for i in range(5)], [row(i) for i in range(5, 8)])
+    entry = fetch(source, tmp_path / "data")
+    table = manifest.check(read(entry), "test").set_index("utterance")
+    assert len(table) == 8
+    assert table["samples"].tolist() == [4000 + i for i in range(8)]
+    first = table.loc["LA_E_1"]
+    assert (first["label"], first["attack"], first["codec"]) == ("spoof", "A07", "alaw")
+    assert (first["speaker"], first["subset"], first["trim"]) == ("LA_1", "eval", "notrim")
+    assert table.loc["LA_E_0", "attack"] == "-"
+    assert manifest.ref(first).open().getvalue() == row(1)["audio"]["bytes"]
+    assert len(read(entry, subsets=["eval"])) == 6
+
+
+def test_what_is_unpacked_stays(tmp_path):
+    source = shards(tmp_path / "hub", [row(i) for i in range(8)])
+    entry = fetch(source, tmp_path / "data")
+    tar = next((tmp_path / "data").glob("*.tar"))
+    before = tar.stat().st_mtime_ns
+    assert fetch(source, tmp_path / "data") == entry
+    assert tar.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"label": 2}, "row 3: ValueError"),
+        ({"notes": "no json"}, "row 3: JSONDecodeError"),
+        ({"notes": '{"utterance_id": "a b"}'}, "row 3: .*'a b' is empty or has spaces"),
+        ({"notes": "{}"}, r"row 3: KeyError\('utterance_id'\)"),
+        ({"audio": {"bytes": b"", "path": "x"}}, "row 3: .*no audio for LA_E_2"),
+    ],
+)
+def test_bad_rows_are_named_and_leave_nothing(tmp_path, changes, expected):
+    source = shards(tmp_path / "hub", [row(0), row(1), row(2, **changes)])
+    with pytest.raises(MixframeError, match=rf"test-00000-of-00001\.parquet, {expected}"):
+        fetch(source, tmp_path / "data")
+    assert [p.name for p in (tmp_path / "data").iterdir()] == [".lock"]
+
+
+def test_duplicates_wrong_counts_and_bad_audio_are_named(tmp_path):
+    bad = row(2, audio={"bytes": b"fLaC and no more", "path": "x"})
+    entry = fetch(shards(tmp_path / "hub", [row(0), row(1), bad, row(1)]), tmp_path / "data")
+    with pytest.raises(MixframeError) as error:
+        read(entry)
+    assert "row 4: utterance 'LA_E_1' is there twice" in str(error.value)
+    assert "4 trials, expected 8" in str(error.value)
+    entry = fetch(shards(tmp_path / "hub2", [row(0), row(1), bad]), tmp_path / "data2")
+    with pytest.raises(MixframeError, match=r"row 3: LA_E_2: .*not decodable"):
+        read(entry, trials=3)
+    assert len(read(entry, trials=3, max_missing=1).attrs["left_out"]) == 1
+
+
+def test_other_parquet_is_refused(tmp_path):
+    folder = tmp_path / "hub"
+    (folder / "data").mkdir(parents=True)
+    with pytest.raises(MixframeError, match=r"no data/test-\*\.parquet in it"):
+        fetch(folder, tmp_path / "data")
+    path = folder / "data" / "test-00000-of-00001.parquet"
+    pq.write_table(pa.table({"audio": [1], "key": [0]}), path)
+    with pytest.raises(MixframeError, match="has the columns audio, key, expected path"):
+        fetch(folder, tmp_path / "data")
+    path.write_bytes(b"PAR1")
+    with pytest.raises(MixframeError, match="not Parquet, cut or damaged"):
+        fetch(folder, tmp_path / "data")
+
+
+def test_without_the_hub_the_message_says_what_to_fetch(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(MixframeError, match=r"(?s)the hub did not serve it.*key `path`"):
+        fetch("", tmp_path / "data")
