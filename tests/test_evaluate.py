@@ -1,4 +1,4 @@
-"""Stage evaluate: figures by hand, thinned curves that stay on the curve, frame-level figures."""
+"""Stage evaluate: thinned curves that stay on the curve, frame-level figures, result tables."""
 
 import numpy as np
 import pandas as pd
@@ -6,73 +6,7 @@ import pytest
 from scipy.special import ndtri
 
 from mixframe import metrics, tables
-from mixframe.errors import MixframeError
-from mixframe.params import Bootstrap, Costs, Evaluate
-from mixframe.stages.evaluate import DET_POINTS, det_curve, frame_figures, set_figures
-
-PARAMS = Evaluate(
-    costs=Costs(p_spoof=0.05, c_miss=1.0, c_fa=10.0),
-    bootstrap=Bootstrap(resamples=50, level=0.95, unit="prompt"),
-    segment_iou=0.5,
-)
-
-
-def trials(n=60, seed=0):
-    rng = np.random.default_rng(seed)
-    label = np.where(np.arange(2 * n) % 2, "bonafide", "spoof")
-    attack = np.where(label == "spoof", np.where(np.arange(2 * n) % 4, "A1", "A2"), "-")
-    return pd.DataFrame(
-        {
-            "trial": [f"t{i}" for i in range(2 * n)],
-            "score": rng.standard_normal(2 * n) + 2.0 * (label == "bonafide"),
-            "label": label,
-            "attack": attack,
-            "prompt": [f"p{i // 4}" for i in range(2 * n)],
-        }
-    )
-
-
-def test_figures_of_a_set_are_those_of_its_trials():
-    table = trials()
-    figures = set_figures([table], PARAMS, seed=1)
-    score = table["score"].to_numpy()
-    bonafide, spoof = (score[table["label"] == x] for x in ("bonafide", "spoof"))
-    assert figures["eer"] == metrics.eer(bonafide, spoof)
-    assert (figures["n_bonafide"], figures["n_spoof"]) == (60, 60)
-    assert figures["eer_low"] <= figures["eer"] <= figures["eer_high"]
-    assert set(figures["by_attack"]) == {"A1", "A2"}
-    for attack, entry in figures["by_attack"].items():
-        mine = score[table["attack"] == attack]
-        assert entry["eer"] == metrics.eer(bonafide, mine)
-        assert entry["n_spoof"] == len(mine)
-    assert figures == set_figures([table], PARAMS, seed=1)
-    assert figures["eer_low"] != set_figures([table], PARAMS, seed=2)["eer_low"]
-
-
-def test_figures_of_several_seeds_are_means_with_their_own_interval():
-    runs = [trials(seed=0), trials(seed=1)]
-    figures = set_figures(runs, PARAMS, seed=1)
-    eers = [set_figures([run], PARAMS, seed=1)["eer"] for run in runs]
-    assert figures["eer_by_seed"] == eers
-    assert figures["eer"] == pytest.approx(np.mean(eers))
-    assert figures["eer_std"] == pytest.approx(np.std(eers, ddof=1))
-    assert figures["eer_low"] <= figures["eer"] <= figures["eer_high"]
-    assert (figures["n_bonafide"], figures["n_spoof"]) == (60, 60)
-    assert "eer_std" not in set_figures(runs[:1], PARAMS, seed=1)
-    same = set_figures([runs[0], runs[0]], PARAMS, seed=1)
-    assert same["eer_low"] == set_figures(runs[:1], PARAMS, seed=1)["eer_low"]
-
-
-def test_resampling_is_by_the_unit_of_the_preset():
-    table = trials()
-    by_trial = PARAMS.model_copy(
-        update={"bootstrap": Bootstrap(resamples=50, level=0.95, unit="trial")}
-    )
-    assert (
-        set_figures([table], PARAMS, 1)["eer_low"] != set_figures([table], by_trial, 1)["eer_low"]
-    )
-    with pytest.raises(MixframeError, match="expected at least 2"):
-        set_figures([table.assign(prompt="the only one")], PARAMS, 1)
+from mixframe.stages.evaluate import DET_POINTS, det_curve, frame_figures
 
 
 @pytest.mark.parametrize("n", [3, 40, 5000])
@@ -105,6 +39,14 @@ def test_frame_figures_by_hand():
     assert figures["segment_precision"] == pytest.approx(1 / 2)
     assert figures["segment_recall"] == 1
     assert figures["clean_false_alarm"] == pytest.approx(1 / 4)
+    assert figures["clean_utterance_alarm"] == 1
+
+
+def test_without_clean_utterances_there_is_no_false_alarm_on_them():
+    frames = pd.DataFrame({"labels": [np.array([0, 1])], "scores": [np.array([1.0, -1.0])]})
+    figures = frame_figures(frames, threshold=0.0, min_iou=0.5)
+    assert figures["clean_false_alarm"] is None
+    assert figures["clean_utterance_alarm"] is None
 
 
 def test_the_table_prints_percent_with_intervals():
@@ -120,3 +62,23 @@ def test_the_table_prints_percent_with_intervals():
     assert "25.00" in text
     assert "1,234 / 5,678" in text
     assert len({len(line) for line in text.splitlines()}) == 1
+
+
+def test_the_latex_table_escapes_and_marks_the_lowest():
+    def entry(eer, **more):
+        figures = {"eer": eer, "eer_low": eer - 0.01, "eer_high": eer + 0.01, **more}
+        return {
+            "trainable_parameters": 1,
+            "total_parameters": 2,
+            "sets": {"eval_seen": figures},
+            "frames": {},
+        }
+
+    systems = {"mfpt": entry(0.02), "utterance_ft": entry(0.05, eer_std=0.004)}
+    lines = tables.latex({"sets": ["eval_seen"], "systems": systems}).splitlines()
+    assert lines[1] == r"\begin{tabular}{lrrr}"
+    assert lines[3] == r"  system & eval\_seen & frame EER & trained / all parameters \\"
+    assert lines[5] == r"  mfpt & \textbf{2.00} {\scriptsize [1.00, 3.00]} &  & 1 / 2 \\"
+    assert lines[6] == (
+        r"  utterance\_ft & 5.00 $\pm$ 0.40 {\scriptsize [4.00, 6.00]} &  & 1 / 2 \\"
+    )

@@ -1,5 +1,6 @@
 """Metrics against hand-worked cases, closed forms and a plain reading of the definitions."""
 
+import math
 from statistics import NormalDist
 
 import numpy as np
@@ -76,6 +77,53 @@ def test_continuous_scores_equal_the_official_definition(n, m, shift, seed):
     assert eer_official_sort(bonafide, spoof) == eer(bonafide, spoof)
     assert min_dcf(bonafide, spoof, COSTS) == pytest.approx(
         official_min_dcf(bonafide, spoof, COSTS), abs=1e-12
+    )
+
+
+def official_act_dcf(bonafide, spoof, costs):
+    beta = costs.c_miss * (1 - costs.p_spoof) / (costs.c_fa * costs.p_spoof)
+    threshold = -math.log(beta)
+    miss = sum(s < threshold for s in bonafide) / len(bonafide)
+    fa = sum(s >= threshold for s in spoof) / len(spoof)
+    weights = costs.c_miss * (1 - costs.p_spoof), costs.c_fa * costs.p_spoof
+    return (weights[0] * miss + weights[1] * fa) / min(weights)
+
+
+def official_cllr(bonafide, spoof):
+    first = sum(math.log2(1 + math.exp(-s)) for s in bonafide) / len(bonafide)
+    second = sum(math.log2(1 + math.exp(s)) for s in spoof) / len(spoof)
+    return (first + second) / 2
+
+
+def official_min_tdcf(bonafide, spoof, target, nontarget, asv_spoof, costs):
+    trials = sorted([(s, 1) for s in target] + [(s, 0) for s in nontarget])
+    points = official_points(target, nontarget)
+    best = min(range(len(points)), key=lambda k: abs(points[k][0] - points[k][1]))
+    threshold = trials[best - 1][0] if best else -math.inf
+    miss_asv = sum(s < threshold for s in target) / len(target)
+    fa_asv = sum(s >= threshold for s in nontarget) / len(nontarget)
+    fa_spoof = sum(s >= threshold for s in asv_spoof) / len(asv_spoof)
+    c0 = costs.p_tar * costs.c_miss * miss_asv + costs.p_non * costs.c_fa * fa_asv
+    c1 = costs.p_tar * costs.c_miss - c0
+    c2 = costs.p_spoof * costs.c_fa_spoof * fa_spoof
+    lowest = min(c0 + c1 * p[0] + c2 * p[1] for p in official_points(bonafide, spoof))
+    return lowest / (c0 + min(c1, c2))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 80), m=st.integers(1, 80), shift=st.floats(-3, 8), seed=st.integers(0, 2**32)
+)
+def test_calibrated_and_tandem_costs_equal_the_official_definition(n, m, shift, seed):
+    rng = np.random.default_rng(seed)
+    bonafide, spoof = rng.normal(shift, 2, n), rng.normal(0, 2, m)
+    asv = rng.normal(3, 1, 40), rng.normal(0, 1, 50), rng.normal(1, 1, 30)
+    assert act_dcf(bonafide, spoof, COSTS) == pytest.approx(
+        official_act_dcf(bonafide, spoof, COSTS), abs=1e-12
+    )
+    assert cllr(bonafide, spoof) == pytest.approx(official_cllr(bonafide, spoof), abs=1e-12)
+    assert min_tdcf(bonafide, spoof, *asv, TDCF) == pytest.approx(
+        official_min_tdcf(bonafide, spoof, *asv, TDCF), abs=1e-12
     )
 
 

@@ -1,7 +1,10 @@
-"""The report on made-up results: what is on the page, that it stands alone, and its bytes."""
+"""The report on made-up results: what is on the page, that it stands alone, its bytes, and how a
+browser shows it."""
 
 import base64
+import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +26,7 @@ from mixframe.report import collect, figures, render
 from mixframe.report.pipeline import Edge, Pipeline, Stage, layout, read_pipeline
 from mixframe.stages import evaluate, report
 from mixframe.stages.context import Context
+from tests import chromium
 
 REPO = Path(__file__).parents[1]
 TITLE = 'Made <up> & "small"'
@@ -32,6 +36,9 @@ GRID = Grid(
     classical=["lfcc"],
     foundation=[],
     posttrained=["mfpt"],
+    borrowing=[],
+    lender="",
+    voting=[],
     seed=[0],
     set=SETS,
 )
@@ -43,6 +50,27 @@ ATTACKS = {
     "eval_seen": ["world", "tts"],
     "eval_partial": ["vc"],
 }
+NAMES = (
+    "det",
+    "histograms",
+    "calibration",
+    "attacks",
+    "codecs",
+    "curves",
+    "localisation",
+    "votes",
+    "dag",
+)
+PAPER = """
+papers:
+  p:
+    title: A paper
+    figures:
+      - &eer {system: mfpt, preset: made, corpus: Corpus A, set: eval_seen, subset: eval,
+              metric: eer, other: "", value: 0.045, source: abstract}
+      - {<<: *eer, preset: elsewhere, value: 0.123}
+      - {<<: *eer, metric: eer_gap, other: eval_partial, value: 0.0016}
+"""
 DAG = """
 stages:
   make:
@@ -80,9 +108,10 @@ def fill(grid: Grid = GRID) -> Context:
     values["report"] = {"examples": 2, "localiser": "mfpt"}
     write_text(Path("presets/made.yaml"), yaml.safe_dump(values))
     write_text(Path("dvc.yaml"), DAG)
+    write_text(Path("paper.yaml"), PAPER)
     preset = read_preset("made")
     files = Layout("made")
-    context = Context("made", preset, files, preset.compute, 0)
+    context = Context("made", preset, files, preset.compute.resolved(), 0)
     rng = np.random.default_rng(5)
     table = _manifest(files, rng)
     manifest.write(table, files.manifest)
@@ -106,7 +135,7 @@ def fill(grid: Grid = GRID) -> Context:
         write_text(files.curve("finetune", system), figure)
         counts = {"trainable": 1234, "total": 56789}
         write_json(files.finetuned(system) / "card.json", {"parameters": counts})
-        for name in grid.set:
+        for name in ["dev", *grid.set]:
             some = table[table["set"] == name]
             shift = SEPARATION[system] * (some["label"] == "bonafide")
             scores = rng.normal(size=len(some)) + shift
@@ -133,7 +162,7 @@ def _manifest(files: Layout, rng: np.random.Generator) -> pd.DataFrame:
                             "label": label,
                             "speaker": f"s{index % 3}",
                             "attack": attack,
-                            "codec": "-",
+                            "codec": ("alaw" if index % 2 else "-") if name == "eval_seen" else "-",
                             "subset": "-",
                             "prompt": "-",
                             "path": ref.path,
@@ -168,7 +197,7 @@ def _frames(
 class Page(HTMLParser):
     """The tags, ids, links and text of a page."""
 
-    VOID = ("meta", "br", "img", "input", "link", "hr")
+    VOID = ("meta", "br", "img", "input", "link", "hr", "wbr")
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -256,8 +285,9 @@ def test_every_figure_of_the_result_table_is_on_the_page(there: Context) -> None
             assert f"{cost['min_dcf']:.4f} [{cost['min_dcf_low']:.4f}, " in text
     assert (
         there.files.table.read_text(encoding="utf-8").split()
-        == text[text.index("| system") : text.index(" 3 Detection error")].split()
+        == text[text.index("| system") : text.index(" The table in LaTeX")].split()
     )
+    assert r"mfpt & \textbf{" in text
     assert "1,234 56,789 2.17 %" in text
     assert "43.21" in text
 
@@ -271,8 +301,82 @@ def test_every_attack_rate_is_in_its_own_cell(there: Context) -> None:
             for attack, found in details[name]["by_attack"].items():
                 low, high = (f"{100 * found[k]:.2f}" for k in ("eer_low", "eer_high"))
                 assert f"{system}, {attack}: interval {low} to {high}" in titles
+            for codec, found in details[name]["by_codec"].items():
+                low, high = (f"{100 * found[k]:.2f}" for k in ("eer_low", "eer_high"))
+                assert f"{system}, {codec}: interval {low} to {high}" in titles
     assert "world • 12 trials" in page.text
     assert "tts 12 trials" in page.text
+    assert "alaw 12 + 6 trials" in page.text
+
+
+def test_published_figures_stand_beside_the_measured_ones(there: Context) -> None:
+    text = Page(there.files.report.read_text(encoding="utf-8")).text
+    found = read_json(there.files.summary)["systems"]["mfpt"]["sets"]
+    seen, partial = found["eval_seen"], found["eval_partial"]
+    cell = f"{100 * seen['eer']:.2f} [{100 * seen['eer_low']:.2f}, {100 * seen['eer_high']:.2f}]"
+    assert f"mfpt Corpus A , subset eval EER, % 4.50 {cell} made" in text
+    assert "EER, % 12.30 \N{EN DASH} elsewhere" in text
+    gap = f"{100 * abs(seen['eer'] - partial['eer']):.2f}"
+    assert f"EER, distance to eval_partial, points 0.16 {gap} made" in text
+
+
+def test_differences_are_those_of_the_table(there: Context) -> None:
+    page = Page(there.files.report.read_text(encoding="utf-8"))
+    pairs = pd.read_csv(there.files.comparisons)
+    assert pairs[["set", "first", "second"]].to_numpy().tolist() == [
+        [name, "lfcc", "mfpt"] for name in SETS
+    ]
+    for row in pairs.to_dict("records"):
+        assert abs(row["difference"]) > 1e-4
+        sign = "+" if row["difference"] >= 0 else "\N{MINUS SIGN}"
+        assert f"{sign}{abs(100 * row['difference']):.2f}" in page.text
+        assert any(f"p {row['p_value']:.4f}, after Holm" in title for title in page.values("title"))
+
+
+def test_calibration_is_shown_before_and_after(there: Context) -> None:
+    text = Page(there.files.report.read_text(encoding="utf-8")).text
+    for system in GRID.system:
+        details = read_json(there.files.details(system))
+        for name in SETS:
+            after = details[name]["calibrated"]
+            before = details[name]
+            cells = (before["act_dcf"], after["act_dcf"], before["cllr"], after["cllr"])
+            assert " ".join(f"{value:.4f}" for value in cells) in text
+
+
+def test_the_worst_errors_are_there_once_with_every_system(there: Context) -> None:
+    data = collect.collect("made", there.preset, there.files, GRID)
+    wanted = set()
+    table = manifest.read(there.files.manifest)
+    for system in GRID.system:
+        for name in SETS:
+            scores = scorefiles.read_scores(there.files.scores(system, name)).set_index("trial")
+            some = table[table["set"] == name]
+            for label, kind in (("spoof", "accepted"), ("bonafide", "rejected")):
+                mine = scores.loc[some.loc[some["label"] == label, "utterance"], "score"]
+                row = mine.idxmax() if kind == "accepted" else mine.idxmin()
+                wanted.add((name, kind, row, system))
+    found = {(m.set, m.kind, m.utterance, s[0]) for m in data.mistakes for s in m.systems}
+    # An error that is none, on the right side of the threshold, is left out.
+    assert found <= wanted
+    assert len(found) >= len(wanted) - 2
+    assert len({(m.set, m.kind, m.utterance) for m in data.mistakes}) == len(data.mistakes)
+    for mistake in data.mistakes:
+        assert (mistake.curve is not None) == (mistake.set == "eval_partial")
+        assert mistake.wave is not None
+        for _, score, threshold in mistake.systems:
+            assert (score > threshold) == (mistake.kind == "accepted")
+
+
+def test_a_page_that_is_full_has_no_more_players(
+    there: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "AUDIO_BYTES", 0)
+    data = collect.collect("made", there.preset, there.files, GRID)
+    assert {m.wave is None for m in data.mistakes} == {True}
+    systems = figures.lines(GRID)
+    page = render.render(data, None, systems, report.draw_panels(data, None, systems))
+    assert page.count("No player: the page has reached its size.") == len(data.mistakes)
 
 
 def test_text_from_the_preset_is_escaped(there: Context) -> None:
@@ -289,7 +393,8 @@ def test_the_audio_is_the_rendered_splice(there: Context) -> None:
         "heldout": 2,
         "eval_partial": 1,
     }
-    assert len(sounds) == 3
+    mistakes = collect.collect("made", there.preset, there.files, GRID).mistakes
+    assert len(sounds) == 3 + len(mistakes)
     table = manifest.read(there.files.manifest)
     plan = splicing.read_plan(there.files.plan("heldout"))
     where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
@@ -303,7 +408,8 @@ def test_the_audio_is_the_rendered_splice(there: Context) -> None:
 
 
 def test_figures_decode_and_have_their_data(there: Context) -> None:
-    for name in ("det", "histograms", "attacks", "curves", "localisation", "dag"):
+    # No head of this grid votes, so that figure only says so.
+    for name in set(NAMES) - {"votes"}:
         with Image.open(there.files.figure(f"{name}.png")) as image:
             image.load()
             assert min(image.size) > 100
@@ -311,6 +417,44 @@ def test_figures_decode_and_have_their_data(there: Context) -> None:
         assert there.files.figure(f"{name}.svg").read_text().rstrip().endswith("</svg>")
         assert len(pd.read_csv(there.files.figure(f"{name}.csv"))) > 0
     assert not list(there.files.root.glob(".*"))
+
+
+def test_what_is_not_defined_is_drawn_as_a_dash_or_not_at_all() -> None:
+    grid = GRID.model_copy(update={"set": ["e"]})
+    rates = pd.DataFrame({"system": ["lfcc", "mfpt"], "set": "e", "value": "alaw", "seen": False})
+    cells = figures.conditions(rates.assign(eer=[0.25, np.nan]), GRID.system, ["e"])
+    drawn = figures.to_svg(cells, text=True)
+    assert "25.00" in drawn
+    assert "\N{EN DASH}" in drawn
+    none = figures.conditions(rates[:0].assign(eer=0.1), GRID.system, ["e"])
+    assert "one condition each" in figures.to_svg(none, text=True)
+    costs = pd.DataFrame({"system": ["lfcc", "mfpt"], "set": "e", "cllr": [0.5, 3.0]})
+    costs = costs.assign(calibrated_cllr=[0.4, np.nan])
+    left, right = figures.calibration(costs, figures.lines(grid), ["e"]).axes[0].get_xlim()
+    assert left < 0.4
+    assert right > 3.0
+
+
+@pytest.mark.parametrize(("template", "figure"), [("det", "det"), ("distributions", "histograms")])
+def test_dvc_draws_columns_that_are_there(there: Context, template: str, figure: str) -> None:
+    drawing = json.loads((REPO / ".dvc" / "plots" / f"{template}.json").read_text())
+    stages = yaml.safe_load((REPO / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    plot = next(
+        options
+        for entry in stages["report"]["plots"]
+        for path, options in entry.items()
+        if path.endswith(f"figures/{figure}.csv")
+    )
+    assert plot["template"] == template
+    made = {"rev", "<DVC_METRIC_X>", "<DVC_METRIC_Y>"}
+    made |= {step["as"] for step in drawing["transform"] if isinstance(step.get("as"), str)}
+    made |= {w["as"] for step in drawing["transform"] for w in step.get("window", [])}
+    columns = set(pd.read_csv(there.files.figure(f"{figure}.csv")).columns)
+    used = set(re.findall(r'"field": "([^"]+)"', json.dumps(drawing)))
+    # What a fold makes of the columns of the two classes.
+    made |= {name for step in drawing["transform"] if "fold" in step for name in step["as"]}
+    assert used <= columns | made
+    assert {plot["x"], plot["y"]} <= columns
 
 
 def test_histograms_count_every_trial(there: Context) -> None:
@@ -336,6 +480,9 @@ def test_without_post_trained_systems_there_is_no_localisation(
         classical=["lfcc"],
         foundation=[],
         posttrained=[],
+        borrowing=[],
+        lender="",
+        voting=[],
         seed=[0],
         set=["eval_seen"],
     )
@@ -343,13 +490,17 @@ def test_without_post_trained_systems_there_is_no_localisation(
     write_json(
         context.files.root / "timings.json", {"score@a": 59.96, "score@b": 3.0, "download": 2}
     )
+    write_json(context.files.energy, {"score@a": 1500.0, "score@b": 250.0})
     report.run(context, grid)
     page = Page(context.files.report.read_text(encoding="utf-8"))
     assert "localisation" not in page.values("id")
-    assert "10 Parameters, versions, assumptions" in page.text
-    assert "download 1 2.0 s 2.0 s score 2 1 min 3 s 60.0 s all 1 min 5 s" in page.text
+    assert "14 Parameters, versions, assumptions" in page.text
+    assert (
+        "download 1 2.0 s 2.0 s \N{EN DASH} score 2 1 min 3 s 60.0 s 1.8 all 1 min 5 s 1.8"
+        in page.text
+    )
     # DVC expects every output of the stage, whatever the grid.
-    assert len(list(context.files.figure("x").parent.iterdir())) == 18
+    assert len(list(context.files.figure("x").parent.iterdir())) == 3 * len(NAMES)
 
 
 def test_a_localiser_outside_the_grid_is_refused(there: Context) -> None:
@@ -428,14 +579,27 @@ def test_durations(seconds: float, text: str) -> None:
     assert render.duration(seconds) == text
 
 
-def test_the_lowest_rate_is_bold_and_overlaps_are_named() -> None:
+def test_the_lowest_rate_is_bold_and_supported_differences_are_named() -> None:
     rates = [("a", 0.10, 0.08, 0.12), ("b", 0.11, 0.12, 0.13), ("c", 0.30, 0.25, 0.40)]
     results = pd.DataFrame(rates, columns=["system", "eer", "eer_low", "eer_high"]).assign(set="s")
     rows = render.result_rows(results, ["a", "b", "c"], ["s"])
     assert [row["cells"][0]["best"] for row in rows] == [True, False, False]
     assert rows[0]["cells"][0]["bar"] == {"left": "20.0%", "width": "10.0%", "at": "25.0%"}
-    said = render.readings(results, ["s"])[0]
-    assert (said["best"]["system"], said["overlap"], said["of"]) == ("a", ["b"], 2)
+    pairs = [("b", "a", 0.01, False), ("a", "c", -0.2, True), ("b", "c", -0.19, True)]
+    found = pd.DataFrame(pairs, columns=["first", "second", "difference", "supported"]).assign(
+        set="s", low=-0.3, high=0.1, p_value=0.002, p_holm=0.006
+    )
+    said = render.readings(results, found, ["s"])[0]
+    assert (said["best"]["system"], said["apart"], said["level"]) == ("a", ["c"], ["b"])
+    table = dict(render.difference_rows(found, ["a", "b", "c"], "s"))
+    assert [cell["class"] for cell in table["a"]] == ["same", "open", "lower"]
+    assert [cell["class"] for cell in table["c"]] == ["higher", "higher", "same"]
+    assert [cell["text"] for cell in table["a"]] == [
+        "",
+        "\N{MINUS SIGN}1.00",
+        "\N{MINUS SIGN}20.00",
+    ]
+    assert table["c"][0]["title"].startswith("c minus a: interval -10.00 to 30.00, p 0.0020")
 
 
 def test_frame_auc_ranks_utterances_and_counts_ties_half() -> None:
@@ -459,7 +623,88 @@ def test_fifteen_systems_have_lines_of_their_own() -> None:
         classical=names[:2],
         foundation=names[2:7],
         posttrained=names[7:],
+        borrowing=[],
+        lender="",
+        voting=[],
         seed=[0],
         set=["e"],
     )
     assert len(set(figures.lines(grid).values())) == 15
+
+
+SOUNDS = """
+Promise.all([...document.querySelectorAll("audio")].map(sound => new Promise(done => {
+  const tell = () => done(sound.error ? sound.error.message : sound.duration > 0);
+  if (sound.error || sound.readyState > 0) tell();
+  else { sound.onloadedmetadata = sound.onerror = tell; sound.load(); }
+})))
+"""
+DRAWINGS = """
+[...document.querySelectorAll("svg, img")].map(e => {
+  const box = e.getBoundingClientRect();
+  return e.complete === false || e.naturalWidth === 0 || !(box.width > 0 && box.height > 0);
+}).filter(Boolean).length
+"""
+CONTRAST = """
+(() => {
+  const parts = c => c.match(/[0-9.]+/g).map(Number);
+  const light = c => {
+    const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+    const [r, g, b] = parts(c).map(v => linear(v / 255));
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const style = getComputedStyle(document.body);
+  const [a, b] = [light(style.color), light(style.backgroundColor)];
+  return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), a > b];
+})()
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
+    """Headless Chromium, where the machine has it."""
+    program = chromium.find()
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    with chromium.Browser(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_is_whole(
+    there: Context, browser: chromium.Browser, tmp_path: Path, scheme: str, width: int
+) -> None:
+    browser.open(there.files.report, width, 844, scheme)
+    browser.value('document.querySelectorAll("details").forEach(d => { d.open = true; })')
+    sounds = browser.value(SOUNDS)
+    assert sounds
+    assert set(sounds) == {True}
+    assert browser.value(DRAWINGS) == 0
+    assert browser.value("document.documentElement.scrollWidth") == width
+    contrast, light_ink = browser.value(CONTRAST)
+    assert contrast > 7
+    assert light_ink == (scheme == "dark")
+    asked = [p["request"]["url"] for p in browser.reported("Network.requestWillBeSent")]
+    assert asked[0].startswith("file:")
+    assert {url.partition(":")[0] for url in asked[1:]} <= {"data"}
+    assert browser.reported("Runtime.exceptionThrown", "Runtime.consoleAPICalled") == []
+    assert [p["entry"]["text"] for p in browser.reported("Log.entryAdded")] == []
+    browser.screenshot(tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 50_000
+
+
+def test_a_click_on_a_curve_moves_the_sound(there: Context, browser: chromium.Browser) -> None:
+    browser.open(there.files.report, 1280, 844, "light")
+    browser.value(SOUNDS)
+    at = browser.value(
+        """(() => {
+          const track = document.querySelector(".track");
+          const audio = track.parentElement.querySelector("audio");
+          const box = track.getBoundingClientRect();
+          track.dispatchEvent(new MouseEvent("click", { clientX: box.left + box.width / 2 }));
+          return audio.currentTime / audio.duration;
+        })()"""
+    )
+    left, right = figures.TRACK
+    assert at == pytest.approx((0.5 - left) / (right - left), abs=0.02)

@@ -2,7 +2,8 @@
 
 A resample is a vector of counts, how often each trial was drawn. The scores are sorted once; the
 DET points of a resample are cumulative sums of its counts in that order, which gives exactly the
-EER and the minDCF of the resampled scores without sorting them again.
+EER and the minDCF of the resampled scores without sorting them again. Only the points are looked at
+that can matter: the two around the crossing of the rates, and the corners of the DET curve.
 
 What is drawn:
 
@@ -21,9 +22,10 @@ child of the seed, so results do not depend on the number of workers; trials are
 their scores first, so they do not depend on the order of the rows either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -35,7 +37,6 @@ from mixframe.metrics import (
     FloatArray,
     IntArray,
     checked_scores,
-    eer_of_points,
     min_dcf_of_points,
 )
 
@@ -122,27 +123,54 @@ class _Ranking:
     order: IntArray | None
     cuts: IntArray
 
-    def rejected(self, counts: IntArray) -> IntArray:
-        """Return the number of drawn trials at or below each threshold, (k + 1,)."""
-        cumulative = np.zeros(counts.size + 1, dtype=np.int64)
-        np.cumsum(counts if self.order is None else counts[self.order], out=cumulative[1:])
-        return cumulative[self.cuts]
+    def cumulative(self, counts: IntArray) -> IntArray:
+        """Return the number of drawn trials among the lowest 0, 1 ... n, (n + 1,)."""
+        sums = np.zeros(counts.size + 1, dtype=np.int64)
+        np.cumsum(counts if self.order is None else counts[self.order], out=sums[1:])
+        return sums
 
 
 @dataclass(frozen=True)
 class _System:
+    """Both classes of one system.
+
+    Attributes:
+        corners: thresholds at which a cost can be lowest, whatever is drawn: those of a spoof
+            score, or below all, with a bona fide score next, or none. Between two of them the cost
+            first rises with the bona fide scores passed, then falls with the spoof scores.
+    """
+
     bonafide: _Ranking
     spoof: _Ranking
+    corners: tuple[IntArray, IntArray]
 
     def metrics(
         self, counts_bonafide: IntArray, counts_spoof: IntArray, costs: DcfCosts
     ) -> tuple[float, float]:
         """Return EER and minDCF of the trials repeated `counts` times."""
-        n_miss = self.bonafide.rejected(counts_bonafide)
-        n_rejected = self.spoof.rejected(counts_spoof)
-        p_miss = n_miss / n_miss[-1]
-        p_fa = (n_rejected[-1] - n_rejected) / n_rejected[-1]
-        return eer_of_points(p_miss, p_fa), min_dcf_of_points(p_miss, p_fa, costs)
+        bonafide = self.bonafide.cumulative(counts_bonafide)
+        spoof = self.spoof.cumulative(counts_spoof)
+        p_miss = bonafide[self.corners[0]] / bonafide[-1]
+        p_fa = (spoof[-1] - spoof[self.corners[1]]) / spoof[-1]
+        return self._eer(bonafide, spoof), min_dcf_of_points(p_miss, p_fa, costs)
+
+    def _eer(self, bonafide: IntArray, spoof: IntArray) -> float:
+        """Return the EER; P_miss - P_fa rises with the threshold, so its sign is searched for."""
+        n_bonafide, n_spoof = int(bonafide[-1]), int(spoof[-1])
+
+        def rates(index: int) -> tuple[float, float]:
+            n_miss, n_rejected = bonafide[self.bonafide.cuts[index]], spoof[self.spoof.cuts[index]]
+            return int(n_miss) / n_bonafide, (n_spoof - int(n_rejected)) / n_spoof
+
+        below, above = 0, self.spoof.cuts.size - 1
+        while above - below > 1:
+            middle = (below + above) // 2
+            p_miss, p_fa = rates(middle)
+            below, above = (below, middle) if p_miss >= p_fa else (middle, above)
+        before, after = rates(below), rates(above)
+        # Of two equally near points the one of the lower threshold counts, as in `eer_index`.
+        p_miss, p_fa = before if before[1] - before[0] <= after[0] - after[1] else after
+        return (p_miss + p_fa) / 2
 
 
 @dataclass(frozen=True)
@@ -291,6 +319,63 @@ def paired_bootstrap(
     return PairedResult(eer, min_dcf, resampling)
 
 
+def pairwise_bootstrap(
+    systems: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]],
+    costs: DcfCosts,
+    *,
+    seed: int,
+    groups: tuple[ArrayLike, ArrayLike] | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    workers: int = 1,
+) -> dict[tuple[str, str], PairedResult]:
+    """Return the differences of every two of several systems, all on the same resamples.
+
+    Args:
+        systems: for each system the (bona fide, spoof) scores of its runs, as in
+            `bootstrap_mean`; its figures are the means over the runs.
+        costs, seed, groups, resamples, level, workers: as in `bootstrap`.
+
+    Returns:
+        by (first, second), in the order of the systems: first minus second.
+
+    Raises:
+        MixframeError: as `bootstrap`, or the runs differ in the number of trials.
+    """
+    runs = [
+        (checked_scores(b, f"{name}, bonafide"), checked_scores(s, f"{name}, spoof"))
+        for name, pairs in systems.items()
+        for b, s in pairs
+    ]
+    if len({(b.size, s.size) for b, s in runs}) > 1:
+        raise MixframeError("bootstrap: the systems differ in the number of trials")
+    values, resampling = _resample(runs, costs, groups, seed, resamples, level, workers)
+    ends = np.cumsum([len(pairs) for pairs in systems.values()])
+    means = dict(
+        zip(systems, (v.mean(axis=1) for v in np.split(values, ends[:-1], axis=1)), strict=True)
+    )
+    found = {}
+    for first, second in combinations(systems, 2):
+        differences = means[first] - means[second]
+        eer, min_dcf = (_difference(differences[:, k], level) for k in (0, 1))
+        found[first, second] = PairedResult(eer, min_dcf, resampling)
+    return found
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for being several (Holm, 1979), in the order given.
+
+    The k-th smallest of m is multiplied by m - k + 1 and never below the one before it. Calling
+    those at or below alpha supported keeps the chance of any false one at alpha at most.
+    """
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable").tolist()):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = highest
+    return corrected
+
+
 def _difference(values: FloatArray, level: float) -> Difference:
     estimate, resampled = float(values[0]), values[1:]
     rarer = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
@@ -363,7 +448,10 @@ def _resample(
 
 def _prepare(bonafide: FloatArray, spoof: FloatArray) -> _System:
     thresholds = np.unique(np.concatenate((bonafide, spoof)))
-    return _System(_rank(bonafide, thresholds), _rank(spoof, thresholds))
+    first, second = _rank(bonafide, thresholds), _rank(spoof, thresholds)
+    rises, falls = np.diff(first.cuts) > 0, np.diff(second.cuts) > 0
+    corners = np.concatenate(([True], falls)) & np.concatenate((rises, [True]))
+    return _System(first, second, (first.cuts[corners], second.cuts[corners]))
 
 
 def _rank(scores: FloatArray, thresholds: FloatArray) -> _Ranking:

@@ -52,9 +52,9 @@ def read_scores(path: Path) -> pd.DataFrame:
             number of columns, header missing, score not a finite number, label unknown, trial
             repeated. One message lists up to 20 of them as file:line (from 1).
     """
-    lines = _lines(path, "scores")
+    lines = text_lines(path, "scores")
     kind, first = _score_format(path, lines)
-    problems = _Problems(path)
+    problems = Problems(path)
     if kind == "asvspoof5":
         first = _check_header(lines[0], _SCORE_HEADER, problems)
     trials: list[str] = []
@@ -83,7 +83,7 @@ def score_format(path: Path) -> ScoreFormat:
     Raises:
         MixframeError: the file is missing or empty, or its first line fits no format.
     """
-    return _score_format(path, _lines(path, "scores"))[0]
+    return _score_format(path, text_lines(path, "scores"))[0]
 
 
 def read_keys(path: Path) -> pd.DataFrame:
@@ -95,8 +95,8 @@ def read_keys(path: Path) -> pd.DataFrame:
     Raises:
         MixframeError: as `read_scores`.
     """
-    lines = _lines(path, "keys")
-    problems = _Problems(path)
+    lines = text_lines(path, "keys")
+    problems = Problems(path)
     first = _check_header(lines[0], _KEY_HEADER, problems)
     trials: list[str] = []
     labels: list[str] = []
@@ -131,7 +131,7 @@ def write_scores(path: Path, trials: Sequence[str], scores: ArrayLike) -> None:
     bad = [trial for trial, is_good in zip(trials, finite, strict=True) if not is_good]
     if bad:
         text = f"of {values.size} scores are NaN or infinite"
-        raise MixframeError(f"{path}: not written: {_named(bad, text)}")
+        raise MixframeError(f"{path}: not written: {named(bad, text)}")
     _write(path, _SCORE_HEADER, trials, [repr(v) for v in values.tolist()])
 
 
@@ -177,7 +177,7 @@ def align(scores: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
     for table, name in ((scores, "scores"), (keys, "keys")):
         repeated = table.loc[table["trial"].duplicated(), "trial"].drop_duplicates()
         if len(repeated):
-            problems.append(_named(repeated, f"trials are more than once in the {name}"))
+            problems.append(named(repeated, f"trials are more than once in the {name}"))
     for have, want, text in (
         (scores, keys, "trials of the keys have no score"),
         (keys, scores, "scores are for trials that are not in the keys"),
@@ -186,7 +186,7 @@ def align(scores: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
         known = set(have["trial"].tolist())
         absent = [trial for trial in want["trial"].tolist() if trial not in known]
         if absent:
-            problems.append(_named(absent, text))
+            problems.append(named(absent, text))
     unknown = keys.loc[~keys["label"].isin(LABELS), "label"].unique()
     if len(unknown):
         problems.append(f"label {unknown[0]!r} in the keys, expected bonafide or spoof")
@@ -195,14 +195,14 @@ def align(scores: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
             problems.append(f"0 {label} trials among {len(keys)} in the keys, expected at least 1")
     infinite = scores.loc[~np.isfinite(scores["score"].to_numpy(np.float64)), "trial"]
     if len(infinite):
-        problems.append(_named(infinite, "scores are NaN or infinite"))
+        problems.append(named(infinite, "scores are NaN or infinite"))
     _refuse(problems)
     by_trial = scores.set_index("trial").reindex(keys["trial"])
     if "label" in scores:
         differ = by_trial["label"].to_numpy() != keys["label"].to_numpy()
         if differ.any():
             text = "labels of the score file are not those of the keys"
-            _refuse([_named(keys.loc[differ, "trial"], text)])
+            _refuse([named(keys.loc[differ, "trial"], text)])
     return keys.assign(score=by_trial["score"].to_numpy(np.float64))
 
 
@@ -226,7 +226,7 @@ def sign_warning(eer: float) -> str | None:
     )
 
 
-class _Problems:
+class Problems:
     """The problems of one file, each with its line, raised together."""
 
     def __init__(self, path: Path) -> None:
@@ -234,9 +234,11 @@ class _Problems:
         self.found: list[str] = []
 
     def add(self, number: int, text: str) -> None:
+        """Note a problem of a line, counted from 1."""
         self.found.append(f"{self.path}:{number}: {text}")
 
     def check_trial(self, trial: str, number: int, seen: dict[str, int]) -> None:
+        """Note an empty or repeated trial; `seen` has the line of every earlier one."""
         if not trial:
             self.add(number, "trial name is empty")
         earlier = seen.setdefault(trial, number)
@@ -244,6 +246,7 @@ class _Problems:
             self.add(number, f"duplicate trial {trial!r}, first on line {earlier}")
 
     def check_score(self, text: str, number: int) -> float:
+        """Return a score, noting one that is not a finite number."""
         try:
             # float() also takes digit groups ("1_000"), which no other reader of the format does.
             value = float(text.replace("_", "?"))
@@ -256,17 +259,27 @@ class _Problems:
         return value
 
     def check_label(self, label: str, number: int) -> str:
+        """Return a label, noting one that is neither bonafide nor spoof."""
         if label not in LABELS:
             self.add(number, f"label {label!r}, expected bonafide or spoof")
         return label
 
     def raise_any(self) -> None:
+        """Raise one error with all problems noted, if there are any."""
         if self.found:
             count = "1 problem" if len(self.found) == 1 else f"{len(self.found)} problems"
             raise MixframeError(f"{self.path}: {count}:\n{listing(self.found)}")
 
 
-def _lines(path: Path, what: str) -> list[str]:
+def text_lines(path: Path, what: str) -> list[str]:
+    """Return the lines of a text file.
+
+    Args:
+        what: what the file should hold, for the message.
+
+    Raises:
+        MixframeError: the file is missing, empty, empty below its header, or not UTF-8.
+    """
     try:
         text = need_file(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -302,7 +315,7 @@ def _is_header(line: str) -> bool:
     return re.split(r"[\s,;]", line)[0] == "filename"
 
 
-def _check_header(line: str, header: str, problems: _Problems) -> int:
+def _check_header(line: str, header: str, problems: Problems) -> int:
     """Return the number of header lines, 0 or 1, noting a header that is not as it should be."""
     if line == header:
         return 1
@@ -317,7 +330,7 @@ def _check_header(line: str, header: str, problems: _Problems) -> int:
     return 0
 
 
-def _split(line: str, kind: ScoreFormat, number: int, problems: _Problems) -> list[str] | None:
+def _split(line: str, kind: ScoreFormat, number: int, problems: Problems) -> list[str] | None:
     """Return the columns of a line, or None and a problem noted."""
     if not line.strip():
         problems.add(number, "blank line")
@@ -360,7 +373,8 @@ def _write(path: Path, header: str, trials: Sequence[str], values: Sequence[str]
         out.writelines(f"{trial}\t{value}\n" for trial, value in zip(trials, values, strict=True))
 
 
-def _named(trials: Sequence[str] | pd.Series, text: str) -> str:
+def named(trials: Sequence[str] | pd.Series, text: str) -> str:
+    """Say how many trials a text is about, and name the first few."""
     shown = ", ".join(str(trial) for trial in trials[:_NAMED])
     more = f" and {len(trials) - _NAMED} more" if len(trials) > _NAMED else ""
     return f"{len(trials)} {text}: {shown}{more}"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+_LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "±": r"$\pm$"})
+
 
 def percent(value: float) -> str:
     """Write a fraction as a percentage with two decimals, without the sign."""
@@ -43,3 +45,38 @@ def markdown(summary: Mapping[str, Any]) -> str:
         rest = [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
         lines.append("| " + " | ".join([first, *rest]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def latex(summary: Mapping[str, Any]) -> str:
+    """Return the result table in LaTeX, for the package booktabs; the lowest EER of a set is bold.
+
+    EER in percent with its interval in small type, as in `cell`.
+    """
+    sets = summary["sets"]
+    header, body = rows(summary)
+    lowest = {
+        name: min(entry["sets"][name]["eer"] for entry in summary["systems"].values())
+        for name in sets
+    }
+    lines = []
+    for row, entry in zip(body, summary["systems"].values(), strict=True):
+        cells = [text.translate(_LATEX) for text in row]
+        for column, name in enumerate(sets, start=1):
+            rate, _, interval = cells[column].partition(" [")
+            if entry["sets"][name]["eer"] == lowest[name]:
+                rate = rf"\textbf{{{rate}}}"
+            cells[column] = rf"{rate} {{\scriptsize [{interval}}}"
+        lines.append("  " + " & ".join(cells) + r" \\")
+    return "\n".join(
+        [
+            r"% Needs \usepackage{booktabs}.",
+            rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+            r"  \toprule",
+            "  " + " & ".join(name.translate(_LATEX) for name in header) + r" \\",
+            r"  \midrule",
+            *lines,
+            r"  \bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixframe import audio, manifest, metrics, params, scorefiles
+from mixframe import audio, manifest, metrics, paper, params, scorefiles
 from mixframe.audio import SAMPLE_RATE, Waveform
 from mixframe.errors import MixframeError
 from mixframe.files import need_file, read_json
@@ -36,6 +36,9 @@ STAGES = (
 """In the order in which they run."""
 BINS = 48
 """Bins of a score histogram."""
+AUDIO_BYTES = 6 * 2**20
+"""Of sounds on the page beside those of splices; what comes later has no player. With them, base64
+and the drawings, a page stays well below 15 MB."""
 OUTLIERS = 0.002
 """Share of scores at either end that the outermost bins of a histogram take in."""
 
@@ -88,20 +91,50 @@ class Localisation:
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """An utterance that is some system's worst error on its set.
+
+    Attributes:
+        kind: accepted (spoofed, and taken for bona fide) or rejected (bona fide, and not).
+        systems: (system, score, threshold at its EER on this set), of those whose worst error it
+            is.
+        wave: (n,) float32 at 16 kHz, as far as scoring hears it; None where the page has no room.
+        curve: what the localiser's frame classifier says about it, where it was asked.
+    """
+
+    set: str
+    utterance: str
+    label: str
+    attack: str
+    speaker: str
+    kind: str
+    systems: list[tuple[str, float, float]]
+    wave: Waveform | None
+    curve: Example | None
+
+
+@dataclass(frozen=True)
 class Collected:
     """Everything on the page.
 
     Attributes:
         corpus: a row a set: set, bonafide, spoof, speakers, attacks, hours.
-        results: a row a system and set: the pooled figures of stage evaluate.
-        attacks: a row a system, set and attack: eer, eer_low, eer_high, n_spoof, seen (in train).
+        results: a row a system and set: the pooled figures of stage evaluate, calibrated_act_dcf
+            and calibrated_cllr (NaN where dev cannot calibrate).
+        comparisons: set, first, second and the columns of `evaluation.differences`.
+        attacks: a row a system, set and attack: value, eer, eer_low, eer_high, n_spoof, seen (in
+            train).
+        codecs: the same by codec, of the sets that have several; no rows where none has.
         det: system, set, p_fa, p_miss, x, y.
         histograms: system, set, left, right (bin edges), bonafide, spoof (trials).
         curves: stage, system, axis (step or inverse_regularisation), at, figure, value.
         shortcuts: set, statistic, eer.
         localisation: None where no system of the grid is post-trained.
+        mistakes: the worst errors of each system on each set, by set and utterance.
         parameters: a row a system: system, trainable, total.
-        timings: a row a stage: stage, cells, seconds, longest; None if nothing was measured.
+        published: every figure that the papers print, beside what its preset has measured here.
+        timings: a row a stage: stage, cells, seconds, longest, joules (NaN where the machine did
+            not tell); None if nothing was measured.
         yaml: the preset, as written.
     """
 
@@ -111,14 +144,18 @@ class Collected:
     summary: dict[str, Any]
     corpus: pd.DataFrame
     results: pd.DataFrame
+    comparisons: pd.DataFrame
     attacks: pd.DataFrame
+    codecs: pd.DataFrame
     det: pd.DataFrame
     histograms: pd.DataFrame
     curves: pd.DataFrame
     shortcuts: pd.DataFrame
     localisation: Localisation | None
+    mistakes: list[Mistake]
     pipeline: Pipeline
     parameters: pd.DataFrame
+    published: list[paper.Beside]
     timings: pd.DataFrame | None
     yaml: str
     versions: list[tuple[str, str]]
@@ -141,7 +178,10 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
     details = {
         system: read_json(need_file(files.details(system), "evaluate")) for system in grid.system
     }
-    attacks_train = set(table.loc[table["set"] == "train", "attack"])
+    train = table[table["set"] == "train"]
+    scored = _scored(files, grid, table)
+    localisation = _localisation(preset, files, grid, table) if grid.posttrained else None
+    published = paper.read(paper.PAPER)
     return Collected(
         name=name,
         preset=preset,
@@ -149,7 +189,9 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
         summary=summary,
         corpus=corpus(table),
         results=_results(details, grid),
-        attacks=_attacks(details, grid, attacks_train),
+        comparisons=pd.read_csv(need_file(files.comparisons, "summary")),
+        attacks=_conditions(details, grid, "by_attack", set(train["attack"])),
+        codecs=_conditions(details, grid, "by_codec", set(train["codec"])),
         det=pd.concat(
             [
                 pd.read_csv(need_file(files.det(system), "evaluate")).assign(system=system)
@@ -157,10 +199,11 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
             ],
             ignore_index=True,
         ),
-        histograms=_histograms(files, grid, table),
+        histograms=_histograms(scored, grid),
         curves=_curves(files, grid),
         shortcuts=pd.read_csv(need_file(files.shortcuts, "protocol")),
-        localisation=_localisation(preset, files, grid, table) if grid.posttrained else None,
+        localisation=localisation,
+        mistakes=_mistakes(scored, preset, files, grid, table),
         pipeline=read_pipeline(Path("dvc.yaml")),
         parameters=pd.DataFrame(
             [
@@ -169,7 +212,8 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
             ],
             columns=["system", "trainable", "total"],
         ),
-        timings=_timings(files.root / "timings.json"),
+        published=paper.beside(published, paper.summaries(published)),
+        timings=_timings(files.timings, files.energy),
         yaml=params.preset_path(name).read_text(encoding="utf-8"),
         versions=[("python", platform.python_version()), *((p, version(p)) for p in PACKAGES)],
     )
@@ -195,40 +239,55 @@ def corpus(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _results(details: dict[str, Any], grid: Grid) -> pd.DataFrame:
-    rows = [
-        {"system": system, "set": name, **{k: v for k, v in d[name].items() if k != "by_attack"}}
-        for system, d in details.items()
-        for name in grid.set
-    ]
+    nested = ("by_attack", "by_codec", "calibrated")
+    rows = []
+    for system, entry in details.items():
+        for name in grid.set:
+            figures = {k: v for k, v in entry[name].items() if k not in nested}
+            after = entry[name]["calibrated"] or {"act_dcf": np.nan, "cllr": np.nan}
+            figures |= {f"calibrated_{key}": after[key] for key in ("act_dcf", "cllr")}
+            rows.append({"system": system, "set": name, **figures})
     return pd.DataFrame(rows)
 
 
-def _attacks(details: dict[str, Any], grid: Grid, seen: set[str]) -> pd.DataFrame:
+def _conditions(details: dict[str, Any], grid: Grid, key: str, seen: set[str]) -> pd.DataFrame:
+    columns = ["system", "set", "value", "seen", "eer", "eer_low", "eer_high", "min_dcf"]
+    columns += ["n_bonafide", "n_spoof"]
     rows = [
-        {"system": system, "set": name, "attack": attack, "seen": attack in seen, **figures}
-        for system, d in details.items()
+        {"system": system, "set": name, "value": value, "seen": value in seen, **figures}
+        for system, entry in details.items()
         for name in grid.set
-        for attack, figures in sorted(
-            d[name]["by_attack"].items(), key=lambda item: (item[0] not in seen, item[0])
+        for value, figures in sorted(
+            entry[name][key].items(), key=lambda item: (item[0] not in seen, item[0])
         )
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _histograms(files: Layout, grid: Grid, table: pd.DataFrame) -> pd.DataFrame:
-    """Bin the scores of each system; its sets share their bins, so that shifts show."""
+def _scored(files: Layout, grid: Grid, table: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
+    """Return the scored trials of each system and set, of the first seed."""
     trials = {n: table[table["set"] == n].rename(columns={"utterance": "trial"}) for n in grid.set}
+    return {
+        system: {
+            name: scorefiles.align(
+                scorefiles.read_scores(need_file(files.scores(system, name), "score")), trials[name]
+            )
+            for name in grid.set
+        }
+        for system in grid.system
+    }
+
+
+def _histograms(scored: dict[str, dict[str, pd.DataFrame]], grid: Grid) -> pd.DataFrame:
+    """Bin the scores of each system; its sets share their bins, so that shifts show."""
     parts = []
-    for system in grid.system:
-        scored = {}
-        for name in grid.set:
-            read = scorefiles.read_scores(need_file(files.scores(system, name), "score"))
-            scored[name] = scorefiles.by_class(scorefiles.align(read, trials[name]))
-        pooled = np.concatenate([values for classes in scored.values() for values in classes])
+    for system, sets in scored.items():
+        pooled = np.concatenate([some["score"].to_numpy() for some in sets.values()])
         low, high = np.quantile(pooled, [OUTLIERS, 1 - OUTLIERS])
         margin = 0.02 * (high - low) or 0.5
         edges = np.linspace(low - margin, high + margin, BINS + 1)
-        for name, classes in scored.items():
+        for name in grid.set:
+            classes = scorefiles.by_class(sets[name])
             counts = {
                 label: np.histogram(values.clip(edges[0], edges[-1]), edges)[0]
                 for label, values in zip(manifest.LABELS, classes, strict=True)
@@ -236,6 +295,95 @@ def _histograms(files: Layout, grid: Grid, table: pd.DataFrame) -> pd.DataFrame:
             ends = {"left": edges[:-1], "right": edges[1:]}
             parts.append(pd.DataFrame({"system": system, "set": name, **ends, **counts}))
     return pd.concat(parts, ignore_index=True)
+
+
+def worst(scored: pd.DataFrame) -> tuple[dict[str, int], float]:
+    """Return the trials that are furthest on the wrong side of the threshold at the EER.
+
+    Args:
+        scored: trial, label and score of one system on one set.
+
+    Returns:
+        row of the worst error by kind (accepted, rejected), a kind only if there is such an error;
+        and the threshold.
+    """
+    threshold = metrics.eer_threshold(*scorefiles.by_class(scored))
+    scores = scored["score"].to_numpy()
+    bonafide = (scored["label"] == "bonafide").to_numpy()
+    highest = int(np.where(bonafide, -np.inf, scores).argmax())
+    lowest = int(np.where(bonafide, scores, np.inf).argmin())
+    found = {}
+    if scores[highest] > threshold:
+        found["accepted"] = highest
+    if scores[lowest] <= threshold:
+        found["rejected"] = lowest
+    return found, threshold
+
+
+def _mistakes(
+    scored: dict[str, dict[str, pd.DataFrame]],
+    preset: Preset,
+    files: Layout,
+    grid: Grid,
+    table: pd.DataFrame,
+) -> list[Mistake]:
+    """Collect the worst errors; an utterance that several systems get wrong is there once."""
+    whose: dict[tuple[str, str, int], list[tuple[str, float, float]]] = {}
+    for system, sets in scored.items():
+        for name, some in sets.items():
+            rows, threshold = worst(some)
+            for kind, row in rows.items():
+                entry = (system, float(some["score"].iloc[row]), threshold)
+                whose.setdefault((name, kind, row), []).append(entry)
+    curves = _known_curves(preset, files, grid)
+    first = next(iter(scored.values()))
+    longest = int(preset.score.max_seconds * SAMPLE_RATE)
+    room, found = AUDIO_BYTES, []
+    for name, kind, row in sorted(whose, key=lambda k: (grid.set.index(k[0]), k[1], k[2])):
+        trial = first[name].iloc[row]
+        utterance = str(trial["trial"])
+        wave = audio.read(manifest.ref(trial))[:longest]
+        size = len(audio.encode_flac(wave))
+        fits = size <= room
+        room -= size if fits else 0
+        found.append(
+            Mistake(
+                name,
+                utterance,
+                str(trial["label"]),
+                str(trial["attack"]),
+                str(trial["speaker"]),
+                kind,
+                whose[name, kind, row],
+                wave if fits else None,
+                _mistake_curve(curves, table, files, name, utterance),
+            )
+        )
+    return found
+
+
+def _known_curves(preset: Preset, files: Layout, grid: Grid) -> pd.DataFrame | None:
+    """Return the frames that the localiser has scored, by set and utterance."""
+    if preset.report.localiser not in grid.posttrained:
+        return None
+    frames = pd.read_parquet(need_file(files.frames(preset.report.localiser), "posttrain"))
+    return frames[frames["set"].isin(grid.set)].set_index(["set", "utterance"])
+
+
+def _mistake_curve(
+    curves: pd.DataFrame | None, table: pd.DataFrame, files: Layout, name: str, utterance: str
+) -> Example | None:
+    if curves is None or (name, utterance) not in curves.index:
+        return None
+    truth, scores = curves.loc[(name, utterance), ["labels", "scores"]]
+    recipe = as_recorded(table[table["utterance"] == utterance])[0]
+    found = _example(recipe, _spacing(files), truth, scores)
+    return Example(name, utterance, "", recipe.label, np.nan, np.nan, *found)
+
+
+def _spacing(files: Layout) -> FrameGrid:
+    config = read_json(need_file(files.foundation / "config.json", "pretrain"))
+    return FrameGrid(tuple(config["conv_kernel"]), tuple(config["conv_stride"]))
 
 
 def _curves(files: Layout, grid: Grid) -> pd.DataFrame:
@@ -257,16 +405,21 @@ def _curves(files: Layout, grid: Grid) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _timings(path: Path) -> pd.DataFrame | None:
-    """Sum the seconds of the cells of each stage, in the order in which stages run."""
+def _timings(path: Path, energy: Path) -> pd.DataFrame | None:
+    """Sum seconds and joules of the cells of each stage, in the order in which stages run."""
     if not path.is_file():
         return None
+    joules = read_json(energy) if energy.is_file() else {}
     cells = pd.DataFrame(
-        [(key.partition("@")[0], seconds) for key, seconds in read_json(path).items()],
-        columns=["stage", "seconds"],
+        [
+            (key.partition("@")[0], seconds, joules.get(key, np.nan))
+            for key, seconds in read_json(path).items()
+        ],
+        columns=["stage", "seconds", "joules"],
     )
-    groups = cells.groupby("stage", sort=False)["seconds"]
-    summed = groups.agg(cells="count", seconds="sum", longest="max").reset_index()
+    groups = cells.groupby("stage", sort=False)
+    summed = groups["seconds"].agg(cells="count", seconds="sum", longest="max")
+    summed = summed.assign(joules=groups["joules"].sum(min_count=1)).reset_index()
     return summed.sort_values("stage", key=lambda names: names.map(_place), ignore_index=True)
 
 
@@ -291,8 +444,7 @@ def _localisation(preset: Preset, files: Layout, grid: Grid, table: pd.DataFrame
     labels = np.concatenate(heldout["labels"].to_numpy())
     scores = np.concatenate(heldout["scores"].to_numpy()).astype(np.float64)
     threshold = metrics.eer_threshold(scores[labels == 0], scores[labels == 1])
-    config = read_json(need_file(files.foundation / "config.json", "pretrain"))
-    spacing = FrameGrid(tuple(config["conv_kernel"]), tuple(config["conv_stride"]))
+    spacing = _spacing(files)
     where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
     plan = read_plan(files.plan("heldout"))
     candidates, examples = {}, []

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, PathPatch
 from matplotlib.path import Path as Curve
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from scipy.stats import norm
 
 from mixframe.params import Grid
@@ -36,6 +36,7 @@ SKY, PURPLE = "#56b4e9", "#cc79a7"
 COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, INK)
 DASHES = {
     "posttrained": ((), (6, 1, 1, 1, 1, 1)),
+    "borrowing": ((), (6, 1, 1, 1, 1, 1)),
     "foundation": ((4, 1.5), (8, 1.5, 2, 1.5)),
     "classical": ((1, 1.2), (1, 2.4)),
 }
@@ -211,20 +212,32 @@ def det(
 ) -> Figure:
     """Draw DET curves, a panel a set, on probit axes, with each system's EER on the diagonal.
 
+    Below each panel the EERs stand again with their intervals, on the same axis, a line a system.
+
     Args:
         points: system, set, x, y (probits).
-        results: system, set, eer.
+        results: system, set, eer, eer_low, eer_high.
         limits: ends of both axes, as fractions.
     """
     rows, columns = _grid(len(sets), 3)
     width = PANEL * columns
     extra = _legend_height(systems, width) if legend else 0
-    figure = Figure(figsize=(width, PANEL * rows + extra), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
+    # High enough for the square panel to be as wide as the strip below it.
+    heights = PANEL + 0.25, 0.45 + 0.14 * len(systems)
+    figure = Figure(figsize=(width, sum(heights) * rows + extra), layout="constrained")
+    axes = figure.subplots(
+        2 * rows, columns, squeeze=False, sharex=True, height_ratios=heights * rows
+    )
     low, high = norm.ppf(limits)
     percents = TICKS if high - low <= WIDE else FEW_TICKS
     ticks = [p / 100 for p in percents if limits[0] <= p / 100 <= limits[1]]
-    for axis, name in zip(axes.flat, sets, strict=False):
+    for index in range(rows * columns):
+        axis, strip = axes[2 * (index // columns) : 2 * (index // columns) + 2, index % columns]
+        if index >= len(sets):
+            axis.remove()
+            strip.remove()
+            continue
+        name = sets[index]
         axis.plot([low, high], [low, high], color=MUTED, linewidth=0.7)
         for system, line in systems.items():
             some = points[(points["system"] == system) & (points["set"] == name)]
@@ -235,29 +248,35 @@ def det(
                 dashes=line.dashes or (None, None),
                 solid_joinstyle="round",
             )
-        for system, line in systems.items():
-            chosen = (results["system"] == system) & (results["set"] == name)
-            eer = float(results.loc[chosen, "eer"].iloc[0])
-            at = norm.ppf(np.clip(eer, *limits))
-            axis.plot(
-                at,
-                at,
-                marker="o",
-                markersize=5,
-                color=line.colour,
-                markeredgecolor="white",
-                markeredgewidth=0.8,
-                clip_on=False,
-                zorder=4,
-            )
-        axis.set(xlim=(low, high), ylim=(low, high), aspect="equal", title=name)
-        for scale in (axis.xaxis, axis.yaxis):
+        for place, (system, line) in enumerate(systems.items()):
+            row = results[(results["system"] == system) & (results["set"] == name)].iloc[0]
+            rates = row[["eer_low", "eer", "eer_high"]].to_numpy(np.float64)
+            left, at, right = norm.ppf(np.clip(rates, *limits))
+            strip.plot([left, right], [place, place], color=line.colour, linewidth=1.6)
+            for where, height in ((axis, at), (strip, place)):
+                where.plot(
+                    at,
+                    height,
+                    marker="o",
+                    markersize=5,
+                    color=line.colour,
+                    markeredgecolor="white",
+                    markeredgewidth=0.8,
+                    clip_on=False,
+                    zorder=4,
+                )
+        axis.set(xlim=(low, high), ylim=(low, high), box_aspect=1, title=name)
+        strip.set(ylim=(len(systems) - 0.4, -0.6), yticks=[])
+        strip.spines["left"].set_visible(False)
+        strip.grid(True, axis="x")
+        for scale in (axis.xaxis, strip.xaxis, axis.yaxis):
             scale.set_ticks(norm.ppf(ticks), [f"{100 * t:g}" for t in ticks])
+        axis.tick_params(labelbottom=True)
+        strip.tick_params(labelbottom=False, bottom=False)
         axis.grid(True)
         axis.set_xlabel("spoof accepted, %")
         axis.set_ylabel("bona fide rejected, %")
-    for axis in axes.flat[len(sets) :]:
-        axis.remove()
+        strip.set_xlabel("EER and its interval, on the same axis")
     if legend:
         _legend(figure, systems, width)
     return figure
@@ -332,37 +351,83 @@ def cell_colours(value: float, scale: ScalarMappable) -> tuple[str, str]:
 
 
 @style()
-def attacks(rates: pd.DataFrame, systems: Sequence[str], sets: Sequence[str]) -> Figure:
-    """Draw the EER of each system on each attack, a map a set.
+def conditions(rates: pd.DataFrame, systems: Sequence[str], sets: Sequence[str]) -> Figure:
+    """Draw the EER of each system under each condition, a map a set.
 
     Args:
-        rates: system, set, attack, seen, eer.
+        rates: system, set, value (of the condition), seen (in training), eer (NaN: not defined).
     """
-    names = {s: list(rates.loc[rates["set"] == s, "attack"].unique()) for s in sets}
-    widths = [len(names[s]) for s in sets]
+    names = {s: list(rates.loc[rates["set"] == s, "value"].unique()) for s in sets}
+    drawn = [s for s in sets if names[s]]
+    if not drawn:
+        return note("The sets have one condition each.")
+    widths = [len(names[s]) for s in drawn]
     margin = 0.075 * max(len(s) for s in systems) + 0.3
     figure = Figure(
-        figsize=(margin + 0.62 * sum(widths) + 0.3 * len(sets), 1.3 + 0.32 * len(systems)),
+        figsize=(margin + 0.62 * sum(widths) + 0.3 * len(drawn), 1.3 + 0.32 * len(systems)),
         layout="constrained",
     )
-    axes = figure.subplots(1, len(sets), width_ratios=widths, squeeze=False)[0]
-    for axis, name in zip(axes, sets, strict=True):
+    axes = figure.subplots(1, len(drawn), width_ratios=widths, squeeze=False)[0]
+    for axis, name in zip(axes, drawn, strict=True):
         some = rates[rates["set"] == name]
-        table = some.pivot(index="system", columns="attack", values="eer")
+        table = some.pivot(index="system", columns="value", values="eer").astype(float)
         table = table.reindex(index=list(systems), columns=names[name])
         axis.imshow(table, cmap=HEAT.cmap, norm=HEAT.norm, aspect="auto")
         for (row, column), value in np.ndenumerate(table.to_numpy()):
-            _, colour = cell_colours(value, HEAT)
-            axis.text(
-                column, row, f"{100 * value:.2f}", ha="center", va="center", color=colour, size=7.5
-            )
-        seen = dict(zip(some["attack"], some["seen"], strict=True))
+            text, colour = "\N{EN DASH}", INK
+            if not np.isnan(value):
+                text, colour = f"{100 * value:.2f}", cell_colours(value, HEAT)[1]
+            axis.text(column, row, text, ha="center", va="center", color=colour, size=7.5)
+        seen = dict(zip(some["value"], some["seen"], strict=True))
         ticks = [f"{a} •" if seen[a] else a for a in names[name]]
         axis.set_xticks(range(len(ticks)), ticks, rotation=35, ha="right", rotation_mode="anchor")
         axis.set_yticks(range(len(systems)), list(systems) if axis is axes[0] else [])
         axis.set_title(name)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
+    return figure
+
+
+@style()
+def calibration(results: pd.DataFrame, systems: dict[str, Line], sets: Sequence[str]) -> Figure:
+    """Draw Cllr before and after calibration on dev, a panel a set and a line a system.
+
+    Args:
+        results: system, set, cllr, calibrated_cllr (bits; NaN where dev cannot calibrate).
+    """
+    rows, columns = _grid(len(sets), 3)
+    height = 0.85 + 0.2 * len(systems)
+    figure = Figure(figsize=(PANEL * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    # One axis for every panel, also where the page draws them one by one.
+    found = results[["cllr", "calibrated_cllr"]].to_numpy(np.float64)
+    limits = 0.8 * min(np.nanmin(found), 1), 1.25 * max(np.nanmax(found), 1)
+    for axis, name in zip(axes.flat, sets, strict=False):
+        for place, (system, line) in enumerate(systems.items()):
+            row = results[(results["system"] == system) & (results["set"] == name)].iloc[0]
+            before, after = float(row["cllr"]), float(row["calibrated_cllr"])
+            axis.plot([before, after], [place, place], color=line.colour, linewidth=1.2)
+            axis.plot(
+                before,
+                place,
+                marker="o",
+                markersize=5,
+                color=line.colour,
+                markerfacecolor="white",
+                linestyle="none",
+            )
+            axis.plot(after, place, marker="o", markersize=5, color=line.colour, linestyle="none")
+        axis.axvline(1, color=MUTED, linewidth=0.8, dashes=(4, 2))
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_yticks(range(len(systems)), list(systems))
+        axis.set(xlim=limits, ylim=(len(systems) - 0.5, -0.5), title=name)
+        axis.set_xlabel("Cllr, bits")
+        axis.grid(True, axis="x")
+    for axis in axes.flat[len(sets) :]:
+        axis.remove()
     return figure
 
 

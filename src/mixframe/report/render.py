@@ -10,15 +10,18 @@ from xml.etree import ElementTree
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.cm import ScalarMappable
 
-from mixframe.audio import encode_flac
+from mixframe.audio import Waveform, encode_flac
+from mixframe.paper import Beside
+from mixframe.params import Grid
 from mixframe.report import figures
 from mixframe.report.collect import Collected, Localisation
 from mixframe.report.figures import Line
+from mixframe.report.voting import Voting
 from mixframe.scorefiles import sign_warning
-from mixframe.tables import markdown, percent
+from mixframe.tables import latex, markdown, percent
 
 VARIABLES = {
     figures.INK: "currentColor",
@@ -47,12 +50,17 @@ class Drawn:
         histograms: by system.
         training: by panel.
         examples: one an example.
+        calibration: by set.
+        mistakes: by place in `Collected.mistakes`, of those with a frame curve.
     """
 
     det: dict[str, str]
     histograms: dict[str, str]
     training: dict[str, str]
+    calibration: dict[str, str]
     examples: list[str]
+    mistakes: dict[int, str]
+    votes: list[str]
     dag: str
 
 
@@ -105,7 +113,7 @@ def _attribute(name: str, value: str, prefix: str) -> str:
     return " ".join(value.split())
 
 
-def render(data: Collected, systems: dict[str, Line], drawn: Drawn) -> str:
+def render(data: Collected, voting: Voting | None, systems: dict[str, Line], drawn: Drawn) -> str:
     """Return the report as HTML."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -114,31 +122,57 @@ def render(data: Collected, systems: dict[str, Line], drawn: Drawn) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "duration": duration, "count": "{:,}".format}
+    environment.filters |= {
+        "percent": percent,
+        "duration": duration,
+        "count": "{:,}".format,
+        "breakable": breakable,
+    }
     where = data.localisation
     return environment.get_template("report.html.j2").render(
         data=data,
         preset=data.preset,
         sets=data.grid.set,
-        sections=_sections(where is not None),
+        sections=_sections(
+            {
+                "localisation": where is not None,
+                "votes": voting is not None,
+                "codecs": not data.codecs.empty,
+                "mistakes": bool(data.mistakes),
+            }
+        ),
         corpus=data.corpus.to_dict("records"),
         totals=data.corpus[["bonafide", "spoof", "hours"]].sum().to_dict(),
         table=result_rows(data.results, data.grid.system, data.grid.set),
-        readings=readings(data.results, data.grid.set),
+        readings=readings(data.results, data.comparisons, data.grid.set),
+        differences=[
+            (name, difference_rows(data.comparisons, data.grid.system, name))
+            for name in data.grid.set
+        ],
+        published=[published_row(row) for row in data.published],
         warnings=[
             f"{row['system']} on {row['set']}: {warning}"
             for row in data.results.to_dict("records")
             if (warning := sign_warning(row["eer"]))
         ],
         markdown=markdown(data.summary),
+        latex=latex(data.summary),
         legend=[(name, _swatch(line)) for name, line in systems.items()],
         det=_panels(drawn.det, "det", "DET curves on {}"),
         histograms=_panels(drawn.histograms, "hist", "Score histograms of {}"),
         training=_panels(drawn.training, "curve", "Training curves, {}"),
-        heat=[_attack_map(data.attacks, data.grid.system, name) for name in data.grid.set],
+        calibration=_panels(drawn.calibration, "cal", "Cllr before and after calibration on {}"),
+        heat=_maps(data.attacks, data.grid),
+        codecs=_maps(data.codecs, data.grid),
         frames=where.table.to_dict("records") if where else [],
         localisation=where,
         examples=_examples(where, drawn.examples) if where else [],
+        votes=voting.table.to_dict("records") if voting else [],
+        ballots=[
+            inline_svg(text, f"votes{i}", "Frames that heads chose in a spliced utterance")
+            for i, text in enumerate(drawn.votes)
+        ],
+        mistakes=_mistakes(data, drawn.mistakes),
         track=figures.TRACK,
         splice=data.preset.splice[where.localiser] if where else None,
         shortcuts=_shortcut_map(data.shortcuts),
@@ -151,22 +185,27 @@ def render(data: Collected, systems: dict[str, Line], drawn: Drawn) -> str:
     )
 
 
-def _sections(localised: bool) -> dict[str, tuple[int, str]]:
-    """Number the sections that the page has."""
+def _sections(present: dict[str, bool]) -> dict[str, tuple[int, str]]:
+    """Number the sections that the page has; those not named in `present` are always there."""
     titles = {
         "run": "What was run",
         "results": "Results",
+        "published": "Published figures",
         "det": "Detection error trade-off",
         "scores": "Scores",
+        "calibration": "Calibration",
         "attacks": "By attack",
+        "codecs": "By codec",
         "localisation": "Localisation",
+        "votes": "Votes of the heads",
+        "mistakes": "Worst errors, to listen to",
         "training": "Training",
         "shortcuts": "Shortcut check",
         "pipeline": "Pipeline",
         "cost": "Cost",
         "parameters": "Parameters, versions, assumptions",
     }
-    kept = [key for key in titles if localised or key != "localisation"]
+    kept = [key for key in titles if present.get(key, True)]
     return {key: (number, titles[key]) for number, key in enumerate(kept, start=1)}
 
 
@@ -199,16 +238,92 @@ def result_rows(
     return rows
 
 
-def readings(results: pd.DataFrame, sets: Sequence[str]) -> list[dict[str, Any]]:
-    """Say for each set which system has the lowest EER, and whose intervals overlap with its."""
+def readings(
+    results: pd.DataFrame, comparisons: pd.DataFrame, sets: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Say for each set which system has the lowest EER, and which others are supported as higher.
+
+    Returns:
+        set, best (its row of the results), apart and level: the other systems, by whether the
+        difference from the best is supported.
+    """
     said = []
     for name in sets:
         some = results[results["set"] == name].to_dict("records")
         best = min(some, key=lambda row: row["eer"])
-        others = [row for row in some if row["system"] != best["system"]]
-        overlap = [row["system"] for row in others if row["eer_low"] <= best["eer_high"]]
-        said.append({"set": name, "best": best, "overlap": overlap, "of": len(others)})
+        found = _pairs(comparisons, name)
+        others = [row["system"] for row in some if row["system"] != best["system"]]
+        apart = [s for s in others if found[best["system"], s]["supported"]]
+        level = [s for s in others if s not in apart]
+        said.append({"set": name, "best": best, "apart": apart, "level": level})
     return said
+
+
+def _pairs(comparisons: pd.DataFrame, name: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the comparisons of a set by (system, other), each pair in both directions."""
+    found = {}
+    for row in comparisons[comparisons["set"] == name].to_dict("records"):
+        found[row["first"], row["second"]] = row
+        turned = {"difference": -row["difference"], "low": -row["high"], "high": -row["low"]}
+        found[row["second"], row["first"]] = {**row, **turned}
+    return found
+
+
+def difference_rows(
+    comparisons: pd.DataFrame, systems: Sequence[str], name: str
+) -> list[tuple[str, list[dict[str, str]]]]:
+    """Return a table of the differences on a set: EER of the row's system minus the column's.
+
+    A cell has text (percentage points), title and class: lower or higher where the difference is
+    supported, else open.
+    """
+    found = _pairs(comparisons, name)
+    rows = []
+    for system in systems:
+        cells = []
+        for other in systems:
+            if system == other:
+                cells.append({"text": "", "class": "same", "title": ""})
+                continue
+            row = found[system, other]
+            side = "lower" if row["difference"] < 0 else "higher"
+            points = round(100 * row["difference"], 2)
+            interval = f"{percent(row['low'])} to {percent(row['high'])}"
+            cells.append(
+                {
+                    "text": f"{points:+.2f}".replace("-", "\N{MINUS SIGN}") if points else "0.00",
+                    "class": side if row["supported"] else "open",
+                    "title": f"{system} minus {other}: interval {interval}, "
+                    f"p {row['p_value']:.4f}, after Holm's correction {row['p_holm']:.4f}",
+                }
+            )
+        rows.append((system, cells))
+    return rows
+
+
+def published_row(row: Beside) -> dict[str, str]:
+    """Return a published figure and what was measured as text; "\N{EN DASH}" where nothing was."""
+    figure = row.published
+    metric = {
+        "eer": "EER, %",
+        "eer_gap": f"EER, distance to {figure.other}, points",
+        "eer_reduction": f"EER, lower than {figure.other.rpartition('/')[2]} by, %",
+    }[figure.metric]
+    measured = "\N{EN DASH}" if row.measured is None else percent(row.measured)
+    if row.low is not None and row.high is not None:
+        measured += f" [{percent(row.low)}, {percent(row.high)}]"
+    return {
+        "paper": figure.title,
+        "system": figure.system,
+        "where": figure.set,
+        "corpus": figure.corpus,
+        "subset": figure.subset,
+        "metric": metric,
+        "published": percent(figure.value),
+        "measured": measured,
+        "preset": figure.preset,
+        "source": figure.source,
+    }
 
 
 def _swatch(line: Line) -> Markup:
@@ -233,19 +348,30 @@ def _heat(value: float, scale: ScalarMappable, text: str, title: str = "") -> di
     return {"text": text, "style": f"background:{ground};color:{ink}", "title": title}
 
 
-def _attack_map(rates: pd.DataFrame, systems: Sequence[str], name: str) -> dict[str, Any]:
+def _maps(rates: pd.DataFrame, grid: Grid) -> list[dict[str, Any]]:
+    """Return the map of every set that has conditions."""
+    known = set(rates["set"])
+    return [_condition_map(rates, grid.system, name) for name in grid.set if name in known]
+
+
+def _condition_map(rates: pd.DataFrame, systems: Sequence[str], name: str) -> dict[str, Any]:
     found = {
-        (row["system"], row["attack"]): row
-        for row in rates[rates["set"] == name].to_dict("records")
+        (row["system"], row["value"]): row for row in rates[rates["set"] == name].to_dict("records")
     }
     heads = [row for (system, _), row in found.items() if system == systems[0]]
     rows = []
     for system in systems:
         cells = []
         for head in heads:
-            row = found[system, head["attack"]]
-            interval = f"{percent(row['eer_low'])} to {percent(row['eer_high'])}"
-            title = f"{system}, {head['attack']}: interval {interval}"
+            row = found[system, head["value"]]
+            if pd.isna(row["eer"]):
+                cells.append(
+                    {"text": "\N{EN DASH}", "style": "", "title": "one class has no trial"}
+                )
+                continue
+            title = f"{system}, {head['value']}"
+            if not pd.isna(row["eer_low"]):
+                title += f": interval {percent(row['eer_low'])} to {percent(row['eer_high'])}"
             cells.append(_heat(row["eer"], figures.HEAT, percent(row["eer"]), title))
         rows.append((system, cells))
     return {"set": name, "columns": heads, "rows": rows}
@@ -263,16 +389,39 @@ def _shortcut_map(table: pd.DataFrame) -> dict[str, Any]:
     return {"sets": sets, "rows": rows, "lowest": min(found, key=lambda row: row["eer"])}
 
 
+def _sound(wave: Waveform) -> str:
+    return "data:audio/flac;base64," + base64.b64encode(encode_flac(wave)).decode()
+
+
 def _examples(where: Localisation, drawn: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             "about": example,
             "svg": inline_svg(svg, f"ex{i}", f"Waveform and frame curve of {example.utterance}"),
-            "audio": "data:audio/flac;base64,"
-            + base64.b64encode(encode_flac(example.wave)).decode(),
+            "audio": _sound(example.wave),
         }
         for i, (example, svg) in enumerate(zip(where.examples, drawn, strict=True))
     ]
+
+
+def _mistakes(data: Collected, drawn: dict[int, str]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the cards of the worst errors, by set."""
+    cards: dict[str, list[dict[str, Any]]] = {name: [] for name in data.grid.set}
+    for i, mistake in enumerate(data.mistakes):
+        label = f"Waveform and frame curve of {mistake.utterance}"
+        cards[mistake.set].append(
+            {
+                "about": mistake,
+                "svg": inline_svg(drawn[i], f"err{i}", label) if i in drawn else None,
+                "audio": None if mistake.wave is None else _sound(mistake.wave),
+            }
+        )
+    return [(name, some) for name, some in cards.items() if some]
+
+
+def breakable(name: str) -> Markup:
+    """Return a name as HTML in which a line may break after an underscore."""
+    return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def _bars(timings: pd.DataFrame | None) -> dict[str, Any] | None:
@@ -280,7 +429,8 @@ def _bars(timings: pd.DataFrame | None) -> dict[str, Any] | None:
         return None
     top, total = timings["seconds"].max() or 1, timings["seconds"].sum()
     rows = timings.assign(width=[f"{100 * s / top:.1f}%" for s in timings["seconds"]])
-    return {"rows": rows.to_dict("records"), "total": total}
+    joules = timings["joules"].sum(min_count=1)
+    return {"rows": rows.to_dict("records"), "total": total, "joules": joules}
 
 
 def duration(seconds: float) -> str:

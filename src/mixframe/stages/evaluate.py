@@ -1,10 +1,14 @@
-"""Stage evaluate: figures of one system, of one frame classifier, or of all systems together.
+"""Figures of one system, of one frame classifier, of all systems, or of score files.
+
+With SCORES and --keys: EER, detection costs, Cllr and intervals of a score file of any system in
+the format of ASVspoof 5, 2021 or 2019, printed as a table. Without, the stage evaluate:
 
 Reads: results/<preset>/corpus/manifest.parquet and results/<preset>/scores/<system>/, or
-results/<preset>/posttrain/<system>/<seed>/frames.parquet, or the figures of all systems; the
-preset's `evaluate` section and `seed`; the grid of params.yaml.
+results/<preset>/scores/<system>/<seed>/frames.parquet, or the figures and scores of all systems;
+the preset's `evaluate` section and `seed`; the grid of params.yaml.
 Writes: results/<preset>/{metrics, details}/<system>.json and results/<preset>/det/<system>.csv, or
-results/<preset>/frames/<system>.json, or results/<preset>/{summary.json, table.md}.
+results/<preset>/details/frames-<system>.json, or results/<preset>/{summary.json, comparisons.csv,
+table.md, table.tex}.
 """
 
 from collections.abc import Sequence
@@ -15,17 +19,44 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from mixframe import bootstrap, manifest, metrics, scorefiles
+from mixframe import calibration, evaluation, manifest, metrics, scorefiles
 from mixframe.errors import MixframeError
+from mixframe.evaluation import Settings
 from mixframe.files import need_file, read_json, write_json, write_text
-from mixframe.layout import HELDOUT
+from mixframe.layout import HELDOUT, Layout
 from mixframe.params import Evaluate, Grid
 from mixframe.progress import log
 from mixframe.stages.context import Context, running
-from mixframe.tables import markdown
+from mixframe.tables import latex, markdown
+
+DEV = "dev"
+"""The set that calibrates."""
 
 DET_POINTS = 200
 """Points of a thinned DET curve; a plot shows no more."""
+
+
+def settings(section: Evaluate, seed: int, workers: int = 1) -> Settings:
+    """Return how a preset wants its figures."""
+    costs = metrics.DcfCosts(section.costs.p_spoof, section.costs.c_miss, section.costs.c_fa)
+    drawn = section.bootstrap
+    return Settings(costs, drawn.unit, drawn.resamples, drawn.level, seed, workers)
+
+
+def read_runs(
+    files: Layout, table: pd.DataFrame, system: str, name: str, grid: Grid
+) -> list[pd.DataFrame]:
+    """Return the scored trials of one system on one set, a table a seed of the grid.
+
+    Raises:
+        MixframeError: a score file is missing, or does not have exactly one score a trial.
+    """
+    trials = table[table["set"] == name].rename(columns={"utterance": "trial"})
+    runs = []
+    for seed in grid.seed:
+        path = need_file(replace(files, seed=seed).scores(system, name), "score")
+        runs.append(scorefiles.align(scorefiles.read_scores(path), trials))
+    return runs
 
 
 def run(context: Context, system: str, grid: Grid) -> None:
@@ -36,17 +67,24 @@ def run(context: Context, system: str, grid: Grid) -> None:
     """
     preset, files = context.preset, context.files
     with running(context, "evaluate", system):
-        table = manifest.read(files.manifest, grid.set)
+        table = manifest.read(files.manifest, [DEV, *grid.set])
+        how = settings(preset.evaluate, preset.seed, context.compute.workers)
+        dev = read_runs(files, table, system, DEV, grid)
+        fitted = [calibration.fit(*scorefiles.by_class(run)) for run in dev]
         details: dict[str, Any] = {}
         curves = []
         for name in grid.set:
-            trials = table[table["set"] == name].rename(columns={"utterance": "trial"})
-            runs = []
-            for seed in grid.seed:
-                path = replace(files, seed=seed).scores(system, name)
-                scored = scorefiles.read_scores(need_file(path, "score"))
-                runs.append(scorefiles.align(scored, trials))
-            details[name] = set_figures(runs, preset.evaluate, preset.seed)
+            runs = read_runs(files, table, system, name, grid)
+            details[name] = {
+                **evaluation.pooled(runs, how),
+                "calibrated": evaluation.calibrated(runs, fitted, how.costs),
+                "by_attack": evaluation.by_condition(runs, "attack", how),
+                "by_codec": (
+                    evaluation.by_condition(runs, "codec", how)
+                    if runs[0]["codec"].nunique() > 1
+                    else {}
+                ),
+            }
             points = det_curve(*scorefiles.by_class(runs[0]))
             curves.append(points.assign(set=name)[["set", "p_fa", "p_miss", "x", "y"]])
             warning = scorefiles.sign_warning(details[name]["eer"])
@@ -57,74 +95,6 @@ def run(context: Context, system: str, grid: Grid) -> None:
         write_json(files.metrics(system), figures)
         write_json(files.details(system), details)
         write_text(files.det(system), pd.concat(curves).to_csv(index=False, lineterminator="\n"))
-
-
-def set_figures(runs: Sequence[pd.DataFrame], params: Evaluate, seed: int) -> dict[str, Any]:
-    """Return every figure of one system on one set.
-
-    Args:
-        runs: for each training seed the same trials: trial, score, label, attack, codec, and the
-            bootstrap's unit.
-
-    Returns:
-        the keys of `metrics.PointMetrics`, means over the seeds; eer_low, eer_high, min_dcf_low,
-        min_dcf_high, the intervals of those means; eer_std, the standard deviation of the EER over
-        the seeds, if there are several; eer_by_seed; and by_attack: for each attack eer, eer_low,
-        eer_high, n_spoof, its spoofed trials against all bona fide ones. Rates are fractions.
-    """
-    costs = metrics.DcfCosts(params.costs.p_spoof, params.costs.c_miss, params.costs.c_fa)
-    bonafide = [run[run["label"] == "bonafide"] for run in runs]
-    spoof = [run[run["label"] == "spoof"] for run in runs]
-    points = [
-        metrics.point_metrics(b["score"], s["score"], costs)
-        for b, s in zip(bonafide, spoof, strict=True)
-    ]
-    eers = [point["eer"] for point in points]
-    figures: dict[str, Any] = {
-        **pd.DataFrame(points).mean().to_dict(),
-        "n_bonafide": points[0]["n_bonafide"],
-        "n_spoof": points[0]["n_spoof"],
-        **_intervals(bonafide, spoof, params, costs, seed),
-        **({"eer_std": float(np.std(eers, ddof=1))} if len(eers) > 1 else {}),
-        "eer_by_seed": eers,
-    }
-    by_attack = {}
-    for attack in sorted(spoof[0]["attack"].unique()):
-        some = [s[s["attack"] == attack] for s in spoof]
-        both = _intervals(bonafide, some, params, costs, seed)
-        rates = [metrics.eer(b["score"], s["score"]) for b, s in zip(bonafide, some, strict=True)]
-        by_attack[str(attack)] = {
-            "eer": float(np.mean(rates)),
-            "eer_low": both["eer_low"],
-            "eer_high": both["eer_high"],
-            "n_spoof": len(some[0]),
-        }
-    return {**figures, "by_attack": by_attack}
-
-
-def _intervals(
-    bonafide: Sequence[pd.DataFrame],
-    spoof: Sequence[pd.DataFrame],
-    params: Evaluate,
-    costs: metrics.DcfCosts,
-    seed: int,
-) -> dict[str, float]:
-    unit = params.bootstrap.unit
-    groups = None if unit == "trial" else (bonafide[0][unit], spoof[0][unit])
-    result = bootstrap.bootstrap_mean(
-        [(b["score"], s["score"]) for b, s in zip(bonafide, spoof, strict=True)],
-        costs,
-        seed=seed,
-        groups=groups,
-        resamples=params.bootstrap.resamples,
-        level=params.bootstrap.level,
-    )
-    return {
-        "eer_low": result.eer.low,
-        "eer_high": result.eer.high,
-        "min_dcf_low": result.min_dcf.low,
-        "min_dcf_high": result.min_dcf.high,
-    }
 
 
 def det_curve(bonafide: np.ndarray, spoof: np.ndarray) -> pd.DataFrame:
@@ -188,6 +158,12 @@ def frame_figures(frames: pd.DataFrame, threshold: float, min_iou: float) -> dic
         frames: labels (1 = injected) and scores (higher = not injected) of each utterance.
         threshold: frames with scores at or below it are taken for injected.
         min_iou: overlap from which a predicted segment counts as found.
+
+    Returns:
+        frame_eer; the keys of `metrics.SegmentMetrics`; clean_false_alarm, the share of the
+        duration of utterances without a splice that is called injected (frames have one length);
+        clean_utterance_alarm, the share of those utterances with a frame called injected; both None
+        where every utterance has a splice.
     """
     labels = [row == 1 for row in frames["labels"]]
     decisions = [row <= threshold for row in frames["scores"]]
@@ -197,17 +173,18 @@ def frame_figures(frames: pd.DataFrame, threshold: float, min_iou: float) -> dic
         "frame_eer": metrics.eer(*_frame_classes(frames)),
         **metrics.segment_f1(labels, decisions, min_iou),
         "clean_false_alarm": sum(int(d.sum()) for d in clean) / n_clean if n_clean else None,
+        "clean_utterance_alarm": float(np.mean([d.any() for d in clean])) if clean else None,
     }
     return figures
 
 
 def run_summary(context: Context, grid: Grid) -> None:
-    """Write the result table of all systems.
+    """Write the result table of all systems, and which of their differences are supported.
 
     Raises:
-        MixframeError: the figures of a system are missing.
+        MixframeError: the figures or the scores of a system are missing.
     """
-    files = context.files
+    preset, files = context.preset, context.files
     with running(context, "evaluate", "summary"):
         systems: dict[str, Any] = {}
         for system in grid.system:
@@ -234,5 +211,18 @@ def run_summary(context: Context, grid: Grid) -> None:
         ]
         if missing:
             raise MixframeError(f"no figures for {', '.join(missing)}; run `dvc repro`")
+        table = manifest.read(files.manifest, grid.set)
+        how = settings(preset.evaluate, preset.seed, context.compute.workers)
+        compared = pd.concat(
+            [
+                evaluation.differences(
+                    {s: read_runs(files, table, s, name, grid) for s in grid.system}, how
+                ).assign(set=name)
+                for name in grid.set
+            ]
+        )
+        columns = ["set", *(c for c in compared if c != "set")]
+        write_text(files.comparisons, compared[columns].to_csv(index=False, lineterminator="\n"))
         write_json(files.summary, summary)
         write_text(files.table, markdown(summary))
+        write_text(files.table_latex, latex(summary))

@@ -1,0 +1,159 @@
+"""Figures of a set of trials: pooled, by condition, of several runs, and between systems."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixframe import evaluation, metrics
+from mixframe.bootstrap import holm, paired_bootstrap, pairwise_bootstrap
+from mixframe.calibration import Affine
+from mixframe.errors import MixframeError
+
+COSTS = metrics.DcfCosts(p_spoof=0.05, c_miss=1.0, c_fa=10.0)
+BY_PROMPT = evaluation.Settings(COSTS, "prompt", resamples=50, level=0.95, seed=1)
+BY_TRIAL = evaluation.Settings(COSTS, "trial", resamples=50, level=0.95, seed=1)
+
+
+def trials(n=60, seed=0, separation=2.0):
+    rng = np.random.default_rng(seed)
+    label = np.where(np.arange(2 * n) % 2, "bonafide", "spoof")
+    attack = np.where(label == "spoof", np.where(np.arange(2 * n) % 4, "A1", "A2"), "-")
+    return pd.DataFrame(
+        {
+            "trial": [f"t{i}" for i in range(2 * n)],
+            "score": rng.standard_normal(2 * n) + separation * (label == "bonafide"),
+            "label": label,
+            "attack": attack,
+            "codec": np.where(np.arange(2 * n) < n, "alaw", "none"),
+            "prompt": [f"p{i // 4}" for i in range(2 * n)],
+        }
+    )
+
+
+def classes(table):
+    return tuple(table.loc[table["label"] == x, "score"].to_numpy() for x in ("bonafide", "spoof"))
+
+
+def test_pooled_figures_are_those_of_the_trials():
+    table = trials()
+    figures = evaluation.pooled([table], BY_PROMPT)
+    assert figures["eer"] == metrics.eer(*classes(table))
+    assert (figures["n_bonafide"], figures["n_spoof"]) == (60, 60)
+    assert figures["eer_low"] <= figures["eer"] <= figures["eer_high"]
+    assert figures == evaluation.pooled([table], BY_PROMPT)
+    shuffled = evaluation.pooled([table.sample(frac=1, random_state=0)], BY_PROMPT)
+    assert shuffled.pop("cllr") == pytest.approx(figures.pop("cllr"), abs=1e-12)
+    assert shuffled == figures
+    assert figures["eer_low"] != evaluation.pooled([table], BY_TRIAL)["eer_low"]
+    with pytest.raises(MixframeError, match="expected at least 2"):
+        evaluation.pooled([table.assign(prompt="the only one")], BY_PROMPT)
+
+
+def test_several_runs_are_means_with_the_interval_of_the_mean():
+    runs = [trials(seed=0), trials(seed=1)]
+    figures = evaluation.pooled(runs, BY_PROMPT)
+    eers = [evaluation.pooled([run], BY_PROMPT)["eer"] for run in runs]
+    assert figures["eer_by_seed"] == eers
+    assert figures["eer"] == pytest.approx(np.mean(eers))
+    assert figures["eer_std"] == pytest.approx(np.std(eers, ddof=1))
+    assert "eer_std" not in evaluation.pooled(runs[:1], BY_PROMPT)
+    same = evaluation.pooled([runs[0], runs[0]], BY_PROMPT)
+    assert same["eer_low"] == evaluation.pooled(runs[:1], BY_PROMPT)["eer_low"]
+
+
+def test_an_attack_stands_against_all_bona_fide_trials_and_a_codec_against_its_own():
+    table = trials()
+    bonafide, _ = classes(table)
+    by_attack = evaluation.by_condition([table], "attack", BY_PROMPT)
+    assert list(by_attack) == ["A1", "A2"]
+    for attack, entry in by_attack.items():
+        mine = table.loc[table["attack"] == attack, "score"]
+        assert entry["eer"] == metrics.eer(bonafide, mine)
+        assert entry["min_dcf"] == metrics.min_dcf(bonafide, mine, COSTS)
+        assert entry["eer_low"] <= entry["eer_high"]
+        assert (entry["n_bonafide"], entry["n_spoof"]) == (60, len(mine))
+    by_codec = evaluation.by_condition([table], "codec", BY_TRIAL)
+    assert list(by_codec) == ["alaw", "none"]
+    for codec, entry in by_codec.items():
+        assert entry["eer"] == metrics.eer(*classes(table[table["codec"] == codec]))
+        assert (entry["n_bonafide"], entry["n_spoof"]) == (30, 30)
+
+
+def test_a_condition_of_one_class_or_one_speaker_has_no_rate_or_no_interval():
+    table = trials()
+    table.loc[table["label"] == "spoof", "codec"] = "none"
+    table.loc[table["codec"] == "none", "prompt"] = "one"
+    found = evaluation.by_condition([table], "codec", BY_PROMPT)
+    assert (found["alaw"]["eer"], found["alaw"]["n_bonafide"], found["alaw"]["n_spoof"]) == (
+        None,
+        30,
+        0,
+    )
+    assert found["none"]["eer"] is not None
+    assert found["none"]["eer_low"] is None
+
+
+def test_the_unit_is_the_speaker_where_every_trial_has_one():
+    table = trials()
+    assert evaluation.unit_of(table) == "trial"
+    assert evaluation.unit_of(table.assign(speaker=table["prompt"])) == "speaker"
+    assert evaluation.unit_of(table.assign(speaker="one")) == "trial"
+    some = table["prompt"].where(table["label"] == "spoof", "-")
+    assert evaluation.unit_of(table.assign(speaker=some)) == "trial"
+
+
+def test_calibrated_figures_are_those_of_the_mapped_scores():
+    runs = [trials(seed=0), trials(seed=1)]
+    fitted = [Affine(2.0, -1.0), Affine(0.5, 0.25)]
+    found = evaluation.calibrated(runs, fitted, COSTS)
+    assert found is not None
+    mapped = [[a(s) for s in classes(run)] for run, a in zip(runs, fitted, strict=True)]
+    assert found["cllr"] == pytest.approx(np.mean([metrics.cllr(*m) for m in mapped]))
+    assert found["act_dcf"] == pytest.approx(np.mean([metrics.act_dcf(*m, COSTS) for m in mapped]))
+    assert (found["slope"], found["offset"]) == ([2.0, 0.5], [-1.0, 0.25])
+    assert evaluation.calibrated(runs, [fitted[0], None], COSTS) is None
+
+
+def test_pairwise_differences_are_the_paired_ones():
+    tables = {"a": trials(seed=0), "b": trials(seed=1), "c": trials(seed=2, separation=0.2)}
+    found = pairwise_bootstrap(
+        {name: [classes(table)] for name, table in tables.items()}, COSTS, seed=3, resamples=60
+    )
+    assert list(found) == [("a", "b"), ("a", "c"), ("b", "c")]
+    for (first, second), result in found.items():
+        rates = [metrics.eer(*classes(tables[name])) for name in (first, second)]
+        assert result.eer.estimate == rates[0] - rates[1]
+    only = pairwise_bootstrap(
+        {name: [classes(tables[name])] for name in ("a", "b")}, COSTS, seed=3, resamples=60
+    )
+    assert only["a", "b"] == paired_bootstrap(
+        classes(tables["a"]), classes(tables["b"]), COSTS, seed=3, resamples=60
+    )
+    with pytest.raises(MixframeError, match="differ in the number of trials"):
+        pairwise_bootstrap({"a": [([1.0], [0.0])], "b": [([1.0], [0.0, 1.0])]}, COSTS, seed=0)
+
+
+def test_supported_differences_survive_the_correction_for_many_pairs():
+    # Ten systems, 45 pairs: 50 resamples alone could support nothing.
+    systems = {f"s{i}": [trials(seed=0, separation=2.0 + 0.001 * i)] for i in range(9)}
+    systems["bad"] = [trials(seed=9, separation=0.0)]
+    found = evaluation.differences(systems, BY_PROMPT)
+    assert len(found) == 45
+    assert found.loc[found["second"] == "bad", "supported"].all()
+    assert not found.loc[found["second"] != "bad", "supported"].any()
+    assert (found["p_holm"] >= found["p_value"]).all()
+    assert evaluation.differences({"a": [trials()]}, BY_PROMPT).empty
+
+
+def test_holm_worked_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_lies_between_no_correction_and_bonferroni(values):
+    for p, corrected in zip(values, holm(values), strict=True):
+        assert p <= corrected <= min(1.0, len(values) * max(values))
+    assert min(holm(values)) == min(1.0, len(values) * min(values))
