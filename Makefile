@@ -52,7 +52,7 @@ test: $(READY)  ## Run the tests
 lint: $(READY)  ## Check style, format and types
 	ruff check .
 	ruff format --check .
-	snakefmt --check --quiet workflow
+	snakefmt --check workflow
 	python workflow/lint.py
 	mypy
 

@@ -21,7 +21,7 @@ from mixframe.params import FineGrainedHead, SequenceHead, read_preset
 
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"
-BATCH, SAMPLES, REPEATS = (20, 66_800, 10) if GPU else (2, 32_000, 5)
+BATCH, SAMPLES, REPEATS = (20, 66_800, 10) if GPU else (2, 16_000, 3)
 XLSR = Wav2Vec2Config(
     hidden_size=1024,
     num_hidden_layers=24,
@@ -57,7 +57,8 @@ def head(kind: str, paper: bool) -> tuple[Head, int]:
         values |= {"votes": 24} if "votes" in values else {}
     section = FineGrainedHead if "votes" in values else SequenceHead
     width = 1024 if paper else 128
-    return HEADS[kind](section(**values), width, 24).to(DEVICE), width
+    made: Head = HEADS[kind](section(**values), width, 24)
+    return made.to(DEVICE), width
 
 
 def main() -> None:
@@ -82,16 +83,13 @@ def main() -> None:
     for kind in ("conformer", "conformer_fgfm", "transformer", "transformer_fgfm"):
         model, _ = head(kind, paper=True)
         model.train()
-        logits: Any = model.training_logits
 
-        def step(model: torch.nn.Module = model) -> None:
+        def step(model: Head = model) -> None:
             with torch.autocast(DEVICE, torch.bfloat16, enabled=GPU):
                 frames = encoder(waves).last_hidden_state
                 mask = torch.ones(frames.shape[:2], dtype=torch.bool, device=DEVICE)
-                losses = [
-                    w * x.float().square().sum() for w, x in model.training_logits([frames], mask)
-                ]
-            torch.stack(losses).sum().backward()
+                weighted = model.training_logits([frames], mask)
+            torch.stack([w * x.float().square().sum() for w, x in weighted]).sum().backward()
 
         steps[kind] = seconds(step)
     for baseline in ("conformer", "transformer"):

@@ -64,7 +64,10 @@ def change(tmp_path, edit):
         ),
         (lambda v: v["splice"].pop("heldout"), "splice.heldout: missing"),
         (lambda v: v["splice"].pop("mfpt"), "posttrain.mfpt: splice.mfpt is missing"),
-        (lambda v: v["posttrain"].pop("mfpt"), "posttrain.mfpt is missing"),
+        (
+            lambda v: v["posttrain"].pop("mfpt"),
+            "finetune.mfpt.encoder = 'mfpt': expected one of random, foundation",
+        ),
         (lambda v: v["report"].update(localiser="x"), "report.localiser = 'x': expected one of"),
         (lambda v: v["pretrain"].update(kind="magic"), "'scratch', 'hub', 'folder'"),
         (lambda v: v["posttrain"]["mfpt"]["train"].update(lr=float("nan")), "train.lr = nan"),
@@ -92,7 +95,7 @@ def test_yaml_errors_have_their_line(tmp_path):
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are():
-    with pytest.raises(MixframeError, match="preset = 'dmeo': expected one of demo, smoke"):
+    with pytest.raises(MixframeError, match=r"preset = 'dmeo': expected one of .*demo, smoke"):
         params.read_preset("dmeo", ROOT)
 
 
@@ -131,3 +134,33 @@ def test_every_stage_says_what_it_reads_and_writes():
         text = CliRunner().invoke(main, [stage, "--help"]).output
         assert "Reads:" in text, stage
         assert "Writes:" in text, stage
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (lambda g: g.update(lender="x"), "lender = 'x': expected one of posttrained = ['mfpt']"),
+        (lambda g: g.update(voting=["lora", "x"]), "not all of them are in system"),
+        (lambda g: g.update(seed=[1, 1]), "each seed must be there once"),
+        (lambda g: g.update(seed=[]), "seed"),
+        (lambda g: g.update(borrowing=[]), "must list exactly the systems of"),
+    ],
+)
+def test_a_grid_that_does_not_add_up_is_refused(tmp_path, edit, expected):
+    assert expected in change(tmp_path, lambda values: edit(values["grid"]))
+
+
+@pytest.mark.parametrize(
+    ("system", "section", "expected"),
+    [
+        ("lora", {"encoder": "mfpt"}, "finetune.lora has encoder mfpt, .* encoder random or found"),
+        ("mfpt_fgfm", {"encoder": "foundation"}, "finetune.mfpt_fgfm has encoder foundation, "),
+    ],
+)
+def test_a_system_must_start_where_the_grid_says(system, section, expected):
+    preset = params.read_preset("smoke", ROOT)
+    params.check_grid(preset.grid, preset)
+    changed = preset.finetune[system].model_copy(update=section)
+    other = preset.model_copy(update={"finetune": {**preset.finetune, system: changed}})
+    with pytest.raises(MixframeError, match=expected):
+        params.check_grid(preset.grid, other)

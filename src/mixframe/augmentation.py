@@ -28,20 +28,18 @@ def augment(wave: Waveform, params: Augmentation, rng: np.random.Generator) -> W
     return wave.astype(np.float32)
 
 
-def notch_filter(
-    params: RawBoost, gain_db: list[float], rng: np.random.Generator
-) -> np.ndarray:
+def notch_filter(params: RawBoost, gain_db: list[float], rng: np.random.Generator) -> np.ndarray:
     """Draw a finite impulse response with `bands` stop bands and a largest gain in `gain_db`."""
     response = np.ones(1)
     for _ in range(params.bands):
-        centre, width = rng.uniform(*params.centre_hz), rng.uniform(*params.width_hz)
-        taps = int(rng.uniform(*params.taps))
+        centre, width = _draw(rng, params.centre_hz), _draw(rng, params.width_hz)
+        taps = int(_draw(rng, params.taps))
         taps += 1 - taps % 2
         low = max(centre - width / 2, 1e-3)
         high = min(centre + width / 2, SAMPLE_RATE / 2 - 1e-3)
         band = firwin(taps, [low, high], window="hamming", fs=SAMPLE_RATE)
         response = np.convolve(band, response)
-    gain = 10 ** (rng.uniform(*gain_db) / 20)
+    gain = 10 ** (_draw(rng, gain_db) / 20)
     return gain * response / np.abs(freqz(response, fs=SAMPLE_RATE)[1]).max()
 
 
@@ -71,9 +69,14 @@ def stationary(wave: np.ndarray, params: RawBoost, rng: np.random.Generator) -> 
     """Add coloured noise at a drawn signal-to-noise ratio (algorithm 3)."""
     response = notch_filter(params, params.gain_db, rng)
     noise = fftconvolve(rng.standard_normal(len(wave)), response)[_middle(response, len(wave))]
-    snr = rng.uniform(*params.snr_db)
+    snr = _draw(rng, params.snr_db)
     level = np.linalg.norm(wave) / np.linalg.norm(noise) / 10 ** (snr / 20)
     return wave + level * noise
+
+
+def _draw(rng: np.random.Generator, limits: list[float]) -> float:
+    low, high = limits
+    return float(rng.uniform(low, high))
 
 
 def _middle(response: np.ndarray, n_samples: int) -> slice:

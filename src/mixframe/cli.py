@@ -1,5 +1,6 @@
 """The command line: one thin command a stage."""
 
+import json
 import os
 import sys
 import time
@@ -98,7 +99,10 @@ def _context(preset: str | None, compute: dict[str, Any], seed: int | None = Non
     choice = params.read_choice()
     if seed is None:
         seed = choice.grid.seed[0]
-    return open_context(preset or choice.preset, given, seed)
+    context = open_context(preset or choice.preset, given, seed)
+    if context.name == choice.preset:
+        params.check_grid(choice.grid, context.preset)
+    return context
 
 
 def _in_processes(context: Any) -> Any:
@@ -169,15 +173,114 @@ def score(preset: str | None, system: str, set_name: str, seed: int | None, **co
     _module("score").run(_in_processes(_context(preset, compute, seed)), system, set_name)
 
 
+def _file_options(function: F) -> F:
+    """Add the options of the commands that take score files of any system."""
+    options = [
+        click.option("--subset", metavar="NAME", help="Of the keys; default eval, or all of them."),
+        click.option(
+            "--unit",
+            default="auto",
+            metavar="COLUMN",
+            help="What the bootstrap draws: trial, or a column of the keys; default speaker.",
+        ),
+        click.option("--resamples", type=click.IntRange(1), default=1000, show_default=True),
+        click.option(
+            "--level",
+            type=click.FloatRange(0, 1, min_open=True, max_open=True),
+            default=0.95,
+            show_default=True,
+            help="Coverage of the intervals.",
+        ),
+        click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+        click.option("--json", metavar="FILE", help="Write the figures there too; - for stdout."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _inputs(keys: Path, workers: int | None, options: dict[str, Any]) -> Any:
+    from mixframe.scorecard import Inputs
+
+    names = ("subset", "unit", "resamples", "level", "seed")
+    workers = workers or os.cpu_count() or 1
+    return Inputs(keys, workers=workers, **{name: options[name] for name in names})
+
+
+def _say(figures: dict[str, Any], text: str, json_file: str | None) -> None:
+    """Print figures and warnings, and write them as JSON where asked to."""
+    if json_file == "-":
+        click.echo(json.dumps(figures, indent=2, allow_nan=False))
+    else:
+        click.echo(text)
+    if json_file not in (None, "-"):
+        from mixframe.files import write_json
+
+        write_json(Path(json_file), figures)
+    for warning in figures["warnings"]:
+        click.echo(f"mixframe: warning: {warning}", err=True)
+
+
+FILE = click.Path(path_type=Path)
+KEYS = "ASVspoof 5 key or protocol, 2021 trial_metadata.txt, 2019 protocol, or a manifest."
+
+
+@_stage("vote")
+@SYSTEM
+@SEED
+def vote(preset: str | None, system: str, seed: int | None, **compute: Any) -> None:
+    _module("vote").run(_context(preset, compute, seed), system)
+
+
 @_stage("evaluate")
-@click.option("--system", metavar="NAME", help="A system of the preset.")
+@click.argument("scores", required=False, type=FILE)
+@click.option("--keys", type=FILE, help=KEYS)
+@click.option("--by", metavar="COLUMNS", help="Break down by columns of the keys: attack,codec.")
+@click.option("--asv", type=FILE, help="ASV scores, for the min t-DCF.")
+@click.option("--asv-keys", type=FILE, help="ASV trial_metadata.txt; 2021 only.")
+@click.option("--dev", type=FILE, help="Scores of a development set, to calibrate with.")
+@click.option("--dev-keys", type=FILE, help="Its keys.")
+@_file_options
+@click.option("--system", metavar="NAME", help="A system of the preset, instead of SCORES.")
 @click.option("--frames", is_flag=True, help="The system's frame classifier, not its scores.")
 @click.option("--summary", is_flag=True, help="All systems of the grid together.")
 def evaluate(
-    preset: str | None, system: str | None, frames: bool, summary: bool, **compute: Any
+    preset: str | None,
+    scores: Path | None,
+    keys: Path | None,
+    by: str | None,
+    asv: Path | None,
+    asv_keys: Path | None,
+    dev: Path | None,
+    dev_keys: Path | None,
+    system: str | None,
+    frames: bool,
+    summary: bool,
+    **options: Any,
 ) -> None:
+    if scores is not None or keys is not None:
+        if scores is None or keys is None or system or frames or summary or preset:
+            raise click.UsageError("a score file needs --keys, and no option of a preset")
+        if (dev is None) != (dev_keys is None) or (asv_keys is not None and asv is None):
+            raise click.UsageError("--dev goes with --dev-keys, --asv-keys with --asv")
+        from mixframe import scorecard
+        from mixframe.keys import read_asv
+
+        figures = scorecard.evaluate(
+            scores,
+            _inputs(keys, options["workers"], options),
+            by.split(",") if by else [],
+            read_asv(asv, asv_keys, options["subset"] or "eval") if asv else None,
+            (dev, dev_keys) if dev and dev_keys else None,
+        )
+        _say(figures, scorecard.evaluation_text(figures), options["json"])
+        return
     if (system is None) != summary or (frames and summary):
-        raise click.UsageError("give --system NAME, --system NAME --frames, or --summary")
+        raise click.UsageError(
+            "give SCORES --keys KEYS, or of a preset: --system NAME, --system NAME --frames, "
+            "or --summary"
+        )
+    compute = {name: options[name] for name in ("device", "threads", "workers", "processes")}
     context, stage = _context(preset, compute), _module("evaluate")
     if summary:
         stage.run_summary(context, _grid())
@@ -185,6 +288,24 @@ def evaluate(
         stage.run_frames(context, system, _grid())
     else:
         stage.run(context, system, _grid())
+
+
+@main.command()
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
+@click.option("--keys", type=FILE, required=True, help=KEYS)
+@click.option("--workers", type=click.IntRange(0), default=0, help="Threads; 0 = all cores.")
+@_file_options
+def compare(first: Path, second: Path, keys: Path, workers: int, **options: Any) -> None:
+    """Compare two score files on the same trials.
+
+    Prints the differences of EER and minDCF, FIRST minus SECOND, with their intervals and p-values
+    by a paired bootstrap.
+    """
+    from mixframe import scorecard
+
+    figures = scorecard.compare(first, second, _inputs(keys, workers, options))
+    _say(figures, scorecard.comparison_text(figures), options["json"])
 
 
 @_stage("report")
@@ -202,11 +323,15 @@ def use(name: str) -> None:
     from mixframe.params import read_choice, read_preset
 
     yaml, path = YAML(), Path("params.yaml")
-    yaml.width = 100
+    yaml.width = 1000
     written = yaml.load(path)
     written["preset"] = name
     for key, values in read_preset(name).grid.model_dump().items():
-        written["grid"][key][:] = values
+        if isinstance(values, list):
+            # In place, so that a list keeps its comments and its form.
+            written["grid"][key][:] = values
+        else:
+            written["grid"][key] = values
     with atomic_path(path) as temporary:
         yaml.dump(written, temporary)
     click.echo(f"params.yaml: preset {name}, {len(read_choice().grid.system)} systems")
@@ -232,31 +357,46 @@ def show(preset: str | None) -> None:
 @click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
 @click.option("--write", is_flag=True, help="Keep them for the report.")
 def timings(preset: str | None, write: bool) -> None:
-    """Print how many seconds each stage took when it last ran on this machine."""
+    """Print how many seconds each stage took when it last ran on this machine, and kilojoules.
+
+    Energy is that of the processors (Linux RAPL), where the machine lets it be read.
+    """
     from mixframe.files import need_file, read_json, write_json
     from mixframe.layout import Layout
     from mixframe.params import read_choice
 
     files = Layout(preset or read_choice().preset)
     seconds = read_json(need_file(files.local_timings, "download"))
+    joules = read_json(files.local_energy) if files.local_energy.is_file() else {}
     for stage in sorted(seconds):
-        click.echo(f"{seconds[stage]:9.1f} s  {stage}")
+        energy = f"{joules[stage] / 1000:9.2f} kJ" if stage in joules else ""
+        click.echo(f"{seconds[stage]:9.1f} s  {stage}{energy}")
     click.echo(f"{sum(seconds.values()):9.1f} s  together")
     if write:
         write_json(files.timings, seconds)
+        if joules:
+            write_json(files.energy, joules)
         click.echo(f"written to {files.timings}")
 
 
 @main.command()
 @click.argument("section", required=False)
 @click.option("--preset", metavar="NAME", help="Preset; without it that of params.yaml.")
-def params(section: str | None, preset: str | None) -> None:
+@click.option("--count", is_flag=True, help="Print how many parameters each neural system has.")
+def params(section: str | None, preset: str | None, count: bool) -> None:
     """Print the validated configuration, or one SECTION of it (splice, finetune.lora ...)."""
     import yaml
 
     from mixframe.params import read_choice, read_preset
 
     name = preset or read_choice().preset
+    if count:
+        from mixframe.layout import Layout
+        from mixframe.models.known import count_all
+
+        for system, (total, trained) in count_all(read_preset(name), Layout(name)).items():
+            click.echo(f"{system}: {trained:,} of {total:,} parameters trained")
+        return
     values: Any = read_preset(name).model_dump()
     walked: list[str] = []
     for key in section.split(".") if section else []:

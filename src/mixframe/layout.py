@@ -79,7 +79,7 @@ class Layout:
 
     def frames(self, system: str) -> Path:
         """Frame scores and labels of held-out splices and of sets with known regions."""
-        return self.posttrained(system) / "frames.parquet"
+        return self.scores(system, "frames").with_suffix(".parquet")
 
     def finetuned(self, system: str) -> Path:
         """Folder of a trained system: card.json pins everything else by sha256."""
@@ -96,11 +96,11 @@ class Layout:
 
     def votes(self, system: str) -> Path:
         """Which frames a voting head chose, and which were injected."""
-        return self.root / "votes" / system / f"{self.seed}.parquet"
+        return self.scores(system, "votes").with_suffix(".parquet")
 
     def vote_metrics(self, system: str) -> Path:
         """How many of the chosen frames were injected."""
-        return self.root / "votes" / system / f"{self.seed}.json"
+        return self.root / "details" / f"votes-{system}-{self.seed}.json"
 
     def metrics(self, system: str) -> Path:
         """Figures of one system, small enough for `dvc metrics show`."""
@@ -108,7 +108,7 @@ class Layout:
 
     def frame_metrics(self, system: str) -> Path:
         """Frame-level figures of a post-trained encoder's frame classifier."""
-        return self.root / "frames" / f"{system}.json"
+        return self.root / "details" / f"frames-{system}.json"
 
     def details(self, system: str) -> Path:
         """Figures of one system by attack, and everything else the report shows."""

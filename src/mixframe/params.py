@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from mixframe.corpora import DownloadParams, ProtocolParams
 from mixframe.errors import MixframeError
 from mixframe.patterns import PATTERNS
-from mixframe.section import Section, read_yaml, validate
+from mixframe.section import Range, Section, read_yaml, validate
 
 PRESETS = Path("presets")
 
@@ -300,23 +300,134 @@ class PooledHead(Section):
     hidden: Positive
 
 
+class SequenceHead(Section):
+    """Blocks over frames behind a class token: `mixframe.models.sequence`.
+
+    Attributes:
+        dim: width the encoder's frames are projected to.
+        heads: of the attention; they divide dim.
+        feed_forward: hidden width of the feed-forwards in units of dim.
+        expansion, kernel: width (in units of dim) and length (odd) of a Conformer's convolution.
+    """
+
+    kind: Literal["conformer", "transformer"]
+    dim: Positive
+    blocks: Positive
+    heads: Positive
+    feed_forward: Positive
+    expansion: Positive
+    kernel: Positive
+    dropout: Share
+    positions: Literal["sinusoidal", "none"]
+
+    @property
+    def block(self) -> str:
+        """conformer or transformer."""
+        return self.kind.removesuffix("_fgfm")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.dim % (2 * self.heads):
+            raise ValueError(f"dim {self.dim} is not an even multiple of heads {self.heads}")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel {self.kernel} is not odd")
+        return self
+
+
+class FineGrainedHead(SequenceHead):
+    """The same with voting and refinement: `mixframe.models.fgfm`.
+
+    Attributes:
+        votes: frames a head votes for, and frames chosen in a block.
+        vote_kernel: smooths the counted votes along time; an odd number of weights.
+        refine_blocks, final_blocks: before and after the second vote.
+        aggregation_kernel: length of the depthwise convolution of the dynamic aggregation, odd.
+        squeeze: dim / squeeze is the width of its excitation.
+        auxiliary_weight: of the loss on the class token before refinement.
+    """
+
+    kind: Literal["conformer_fgfm", "transformer_fgfm"]  # type: ignore[assignment]
+    votes: Positive
+    vote_kernel: list[Above0]
+    refine_blocks: Positive
+    final_blocks: Positive
+    aggregation_kernel: Positive
+    squeeze: Positive
+    auxiliary_weight: AtLeast0
+
+    @model_validator(mode="after")
+    def _odd(self) -> Self:
+        if len(self.vote_kernel) % 2 == 0:
+            raise ValueError(f"vote_kernel {self.vote_kernel} has no middle: its length is even")
+        if self.aggregation_kernel % 2 == 0:
+            raise ValueError(f"aggregation_kernel {self.aggregation_kernel} is not odd")
+        return self
+
+
+AnyHead = Annotated[PooledHead | SequenceHead | FineGrainedHead, Field(discriminator="kind")]
+
+
+class NoAugmentation(Section):
+    """Training hears the utterances as they are."""
+
+    kind: Literal["none"]
+
+
+class RawBoost(Section):
+    """RawBoost (Tak et al., ICASSP 2022): `mixframe.augmentation`. Ranges are [low, high].
+
+    Attributes:
+        algorithm: 1 convolutive, 2 impulsive, 3 stationary noise; 4 = 1 + 2 + 3, 5 = 1 + 2,
+            6 = 1 + 3, 7 = 2 + 3 in series; 8 = 1 and 2 side by side, added.
+        bands, centre_hz, width_hz, taps, gain_db: of the notch filters; taps are whole numbers.
+        harmonics: powers of the signal that are filtered and added.
+        harmonic_drop_db: by how much the gain of powers above the first is lower.
+        impulse_percent: at most this share of the samples, in percent, gets an impulse.
+        impulse_gain: largest impulse in units of the sample it is added to.
+        snr_db: of the stationary noise.
+    """
+
+    kind: Literal["rawboost"]
+    algorithm: Annotated[int, Field(ge=1, le=8)]
+    bands: Positive
+    centre_hz: Range
+    width_hz: Range
+    taps: Range
+    gain_db: Range
+    harmonics: Positive
+    harmonic_drop_db: Range
+    impulse_percent: Annotated[float, Field(ge=0, le=100)]
+    impulse_gain: AtLeast0
+    snr_db: Range
+
+
+Augmentation = Annotated[NoAugmentation | RawBoost, Field(discriminator="kind")]
+
+
 class Neural(Section):
     """Stage finetune: an encoder with a head.
 
     Attributes:
-        encoder: random (same architecture, fresh weights), foundation, or posttrained.
+        encoder: random (same architecture, fresh weights), foundation, or a key of posttrain.
         crop_seconds: training crops; evaluation uses whole utterances up to score.max_seconds.
+        short: keep leaves shorter utterances as they are; tile repeats them up to crop_seconds, and
+            then evaluation hears the first crop_seconds of each utterance, tiled as well.
+        augment: what training crops go through.
         class_weights: [spoof, bonafide] in the cross-entropy, or auto: inverse to the counts.
         average: the weights are averaged over this many best validations.
+        patience: training stops after this many validations without a better one; 0 = never.
     """
 
     kind: Literal["neural"]
-    encoder: Literal["random", "foundation", "posttrained"]
+    encoder: str
     adapter: Adapter
-    head: PooledHead
+    head: AnyHead
     crop_seconds: Above0
+    short: Literal["keep", "tile"]
+    augment: Augmentation
     class_weights: Literal["auto"] | list[Above0]
     average: Positive
+    patience: Count
     train: Train
 
 
@@ -355,6 +466,16 @@ class Score(Section):
 
     batch: Positive
     max_seconds: Above0
+
+
+class Vote(Section):
+    """Stage vote.
+
+    Attributes:
+        sets: sets with known regions whose votes are counted, besides the held-out splices.
+    """
+
+    sets: list[str]
 
 
 class Costs(Section):
@@ -403,11 +524,13 @@ class Report(Section):
 
 
 class Grid(Section):
-    """The cells of the experiment; the lists `classical`, `foundation` and `posttrained` say where
-    a system's encoder comes from and together make up `system`.
+    """The cells of the experiment; the lists `classical`, `foundation`, `posttrained` and
+    `borrowing` say where a system's encoder comes from and together make up `system`.
 
     Attributes:
         system: rows of the result table, in this order.
+        borrowing: systems on the encoder that is post-trained for the system `lender`.
+        voting: systems whose head votes for frames; their votes are kept.
         seed: of splice plans and training; each system is trained once with each.
         set: evaluation sets, in this order.
     """
@@ -416,17 +539,26 @@ class Grid(Section):
     classical: list[str]
     foundation: list[str]
     posttrained: list[str]
+    borrowing: list[str]
+    lender: str
+    voting: list[str]
     seed: Annotated[list[Count], Field(min_length=1)]
     set: list[str]
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        parts = [*self.classical, *self.foundation, *self.posttrained]
+        parts = [*self.classical, *self.foundation, *self.posttrained, *self.borrowing]
         if sorted(parts) != sorted(self.system):
             raise ValueError(
-                f"system = {self.system} must list exactly the systems of classical, foundation "
-                f"and posttrained = {parts}"
+                f"system = {self.system} must list exactly the systems of classical, foundation, "
+                f"posttrained and borrowing = {parts}"
             )
+        if self.borrowing and self.lender not in self.posttrained:
+            raise ValueError(
+                f"lender = {self.lender!r}: expected one of posttrained = {self.posttrained}"
+            )
+        if not set(self.voting) <= set(self.system):
+            raise ValueError(f"voting = {self.voting}: not all of them are in system")
         if len(set(self.seed)) < len(self.seed):
             raise ValueError(f"seed = {self.seed}: each seed must be there once")
         return self
@@ -451,6 +583,7 @@ class Preset(Section):
     posttrain: dict[str, Posttrain]
     finetune: dict[str, System]
     score: Score
+    vote: Vote
     evaluate: Evaluate
     report: Report
 
@@ -461,14 +594,14 @@ class Preset(Section):
         for name in self.posttrain:
             if name not in self.splice:
                 raise ValueError(f"posttrain.{name}: splice.{name} is missing")
+        encoders = ["random", "foundation", *self.posttrain]
         for name, system in self.finetune.items():
-            if system.kind != "neural" or system.encoder != "posttrained":
-                continue
-            if name not in self.posttrain:
+            if system.kind == "neural" and system.encoder not in encoders:
                 raise ValueError(
-                    f"finetune.{name}.encoder is posttrained: posttrain.{name} is missing"
+                    f"finetune.{name}.encoder = {system.encoder!r}: expected one of "
+                    f"{', '.join(encoders)}"
                 )
-        if self.report.localiser not in self.posttrain:
+        if self.posttrain and self.report.localiser not in self.posttrain:
             raise ValueError(
                 f"report.localiser = {self.report.localiser!r}: expected one of "
                 f"{', '.join(self.posttrain)}"
@@ -481,6 +614,30 @@ class Choice(Section):
 
     preset: str
     grid: Grid
+
+
+def check_grid(grid: Grid, preset: Preset) -> None:
+    """Check that every system of a grid is in the preset and starts where the grid says.
+
+    Raises:
+        MixframeError: the first system that does not, what its encoder is and what it should be.
+    """
+    for name in grid.system:
+        system = pick(preset.finetune, name, "finetune")
+        if name in grid.classical:
+            fits, expected = system.kind != "neural", "a classical system"
+        elif name in grid.foundation:
+            fits = system.kind == "neural" and system.encoder in ("random", "foundation")
+            expected = "encoder random or foundation"
+        else:
+            wanted = name if name in grid.posttrained else grid.lender
+            fits = system.kind == "neural" and system.encoder == wanted
+            expected = f"encoder {wanted}"
+        if not fits:
+            found = f"encoder {system.encoder}" if system.kind == "neural" else system.kind
+            raise MixframeError(
+                f"finetune.{name} has {found}, but its place in the grid wants {expected}"
+            )
 
 
 def read_choice(root: Path = Path()) -> Choice:

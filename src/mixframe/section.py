@@ -1,14 +1,24 @@
 """The base of every typed section of a preset, and messages that name key, value and choices."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from mixframe.errors import MixframeError, listing
 
 S = TypeVar("S", bound="Section")
+
+
+def _rising(limits: list[float]) -> list[float]:
+    if len(limits) != 2 or limits[0] > limits[1]:
+        raise ValueError("two numbers expected, the smaller one first")
+    return limits
+
+
+Range = Annotated[list[float], AfterValidator(_rising)]
+"""[low, high]."""
 
 
 class Section(BaseModel):

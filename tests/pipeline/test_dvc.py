@@ -76,12 +76,12 @@ def test_outputs_come_back_from_the_cache(finished):
         "metrics/*",
         "details/*",
         "det/*",
-        "frames/*",
         "curves/*",
         "figures/*",
         "finetune/*/*/card.json",
         "*.json",
-        "table.md",
+        "table.*",
+        "comparisons.csv",
         "corpus/shortcuts.csv",
     )
     shutil.rmtree(finished / "results")

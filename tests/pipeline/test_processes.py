@@ -16,7 +16,7 @@ def curve(data):
 
 
 def test_two_processes_with_half_the_slices_each_train_the_same(finished):
-    files = ("curves/posttrain-mfpt-1.csv", "posttrain/mfpt/1/frames.parquet")
+    files = ("curves/posttrain-mfpt-1.csv", "scores/mfpt/1/frames.parquet")
     before = results(finished, *files)
     log = run(finished, "mixframe", "posttrain", "--system", "mfpt", "--processes", "2")
     assert log.count("posttrain smoke mfpt-1: done") == 1

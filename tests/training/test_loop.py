@@ -131,6 +131,19 @@ def test_equal_validations_go_to_the_earlier_one(tmp_path):
     assert equal(weights(task), task.seen[1])
 
 
+@pytest.mark.parametrize("die_at", [-1, 7])
+def test_training_stops_when_nothing_gets_better(tmp_path, die_at):
+    ranks, state = [0.3, 0.1, 0.2, 0.05], tmp_path / "s.pt"
+    if die_at >= 0:
+        with pytest.raises(Killed):
+            train(Regression(ranks, die_at), TRAIN, 1, runner(), state, 0, "test", patience=1)
+    task = Regression(ranks)
+    task.seen = [None] * (2 if die_at >= 0 else 0)
+    outcome = train(task, TRAIN, 1, runner(), state, 0, "test", patience=1)
+    assert [row["step"] for row in outcome.rows] == [3, 6, 9]
+    assert outcome.steps == [6]
+
+
 def test_without_averaging_the_last_weights_stay(tmp_path):
     task = Regression(ranks=[0.1, 0.2, 0.3, 0.4])
     assert train(task, TRAIN, 0, runner(), tmp_path / "s.pt", 0, "test").steps == [12]

@@ -13,6 +13,7 @@ import pandas as pd
 
 import mixframe
 from mixframe import params as parameters
+from mixframe.energy import Meter
 from mixframe.files import digest, sha256_file, stage_lock, write_json, write_text
 from mixframe.layout import Layout
 from mixframe.params import Compute, Preset
@@ -51,7 +52,9 @@ def open_context(name: str, compute: dict[str, Any], seed: int = 0) -> Context:
 
 @contextmanager
 def running(context: Context, stage: str, cell: str = "") -> Iterator[None]:
-    """Hold the lock of a stage and note how long it took; of several processes, the first does.
+    """Hold the lock of a stage and note the time and, where the machine tells, the energy it took.
+
+    Of several processes, the first does.
 
     Raises:
         MixframeError: another process is running this cell.
@@ -63,14 +66,17 @@ def running(context: Context, stage: str, cell: str = "") -> Iterator[None]:
     with stage_lock(context.files.lock(stage, cell or "all"), title):
         start = time.monotonic()
         log(f"{title}: start")
-        yield
+        with Meter() as meter:
+            yield
         seconds = time.monotonic() - start
         log(f"{title}: done in {seconds:.1f} s")
-    path = context.files.local_timings
-    with stage_lock(path.with_suffix(".lock"), "timings", wait=60):
-        known = json.loads(path.read_text()) if path.is_file() else {}
-        known[f"{stage}@{cell}" if cell else stage] = round(seconds, 2)
-        write_json(path, known)
+    files = context.files
+    with stage_lock(files.local_timings.with_suffix(".lock"), "timings", wait=60):
+        key = f"{stage}@{cell}" if cell else stage
+        for path, value in ((files.local_timings, seconds), (files.local_energy, meter.joules)):
+            if value is not None:
+                known = json.loads(path.read_text()) if path.is_file() else {}
+                write_json(path, {**known, key: round(value, 2)})
 
 
 @contextmanager

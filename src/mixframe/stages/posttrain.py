@@ -4,8 +4,8 @@ Reads: results/<preset>/pretrain/, results/<preset>/corpus/{manifest.parquet, au
 results/<preset>/splice/{<system>/<seed>, heldout}.parquet, the preset's `posttrain.<system>` and
 `encoder`, the seed of the run.
 Writes: results/<preset>/posttrain/<system>/<seed>/{config.json, model.safetensors,
-preprocessor_config.json, classifier.safetensors, frames.parquet} and
-results/<preset>/curves/posttrain-<system>-<seed>.csv.
+preprocessor_config.json, classifier.safetensors}, results/<preset>/scores/<system>/<seed>/
+frames.parquet and results/<preset>/curves/posttrain-<system>-<seed>.csv.
 """
 
 from collections.abc import Sequence
@@ -75,8 +75,8 @@ def run(context: Context, system: str) -> None:
             backbones.save(encoder, folder, preprocessor)
             path = folder / "classifier.safetensors"
             save_tensors(model.classifier.state_dict(), path)
-            with atomic_path(folder / "frames.parquet") as temporary:
-                frames.to_parquet(temporary, index=False, compression="zstd")
+        with atomic_path(files.frames(system)) as temporary:
+            frames.to_parquet(temporary, index=False, compression="zstd")
         write_rows(outcome.rows, files.curve("posttrain", system))
         state.unlink(missing_ok=True)
 

@@ -3,7 +3,8 @@
 Reads: results/<preset>/corpus/{manifest.parquet, audio.tar},
 results/<preset>/splice/heldout.parquet, results/<preset>/finetune/<system>/<seed>/ and the encoder
 under it, the preset's `finetune.<system>`, `encoder`, `score` and `vote`.
-Writes: results/<preset>/votes/<system>/<seed>.{parquet, json}.
+Writes: results/<preset>/scores/<system>/<seed>/votes.parquet and
+results/<preset>/details/votes-<system>-<seed>.json.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,98 @@
+"""Utterance training: tiling, augmentation and early stopping."""
+
+import pytest
+import torch
+
+from mixframe.audio import SAMPLE_RATE
+from mixframe.audio import read as read_audio
+from mixframe.models.detector import Detector
+from mixframe.params import Neural, Score
+from mixframe.scoring import window
+from mixframe.training.loop import stale
+from mixframe.training.utterances import UtteranceTask
+
+NEURAL = Neural.model_validate(
+    {
+        "kind": "neural",
+        "encoder": "foundation",
+        "adapter": {"kind": "none"},
+        "head": {"kind": "pooled", "layers": "last", "pooling": "mean", "hidden": 1},
+        "crop_seconds": 2.0,
+        "short": "tile",
+        "augment": {"kind": "none"},
+        "class_weights": [1.0, 1.0],
+        "average": 1,
+        "patience": 0,
+        "train": {
+            "steps": 2,
+            "batch": 4,
+            "slices": 1,
+            "lr": 1e-3,
+            "weight_decay": 0.0,
+            "warmup": 0,
+            "schedule": "constant",
+            "clip_norm": 0.0,
+            "evaluate_every": 1,
+            "checkpoint_every": 1,
+            "precision": "fp32",
+        },
+    }
+)
+RAWBOOST = {
+    "kind": "rawboost",
+    "algorithm": 3,
+    "bands": 5,
+    "centre_hz": [20.0, 8000.0],
+    "width_hz": [100.0, 1000.0],
+    "taps": [10.0, 100.0],
+    "gain_db": [0.0, 0.0],
+    "harmonics": 5,
+    "harmonic_drop_db": [5.0, 20.0],
+    "impulse_percent": 10.0,
+    "impulse_gain": 2.0,
+    "snr_db": [10.0, 40.0],
+}
+SCORING = Score(batch=4, max_seconds=10.0)
+
+
+@pytest.fixture
+def task(encoder, make_manifest):
+    """Return a function that makes the task of some parameters on the same corpus."""
+    table = make_manifest({"train": 6, "dev": 2})
+    dev = table["set"] == "dev"
+
+    def make(params=NEURAL):
+        model = Detector(encoder, params, 0)
+        return UtteranceTask(model, params, SCORING, read_audio, table[~dev], table[dev], 0)
+
+    return make
+
+
+def test_short_utterances_are_repeated_to_one_length(task):
+    batch = task().batch(range(4))
+    assert batch.lengths.tolist() == [2 * SAMPLE_RATE] * 4
+    for wave in batch.waves:
+        starts = range(SAMPLE_RATE // 4, SAMPLE_RATE * 3 // 2)
+        assert any(torch.equal(wave[n : n + 1000], wave[:1000]) for n in starts)
+
+
+def test_what_is_scored_follows_how_it_was_trained():
+    assert window(NEURAL, SCORING).samples == 2 * SAMPLE_RATE
+    kept = NEURAL.model_copy(update={"short": "keep"})
+    assert window(kept, SCORING).samples == 10 * SAMPLE_RATE
+    assert not window(kept, SCORING).tile
+
+
+def test_augmentation_is_for_training_only_and_depends_on_the_draw(task):
+    augmented = NEURAL.model_validate({**NEURAL.model_dump(), "augment": RAWBOOST})
+    plain, noisy = task(), task(augmented)
+    clean, first = plain.batch(range(4)).waves, noisy.batch(range(4)).waves
+    assert not torch.allclose(clean, first)
+    assert torch.equal(first[2:], noisy.batch(range(2, 4)).waves)
+
+
+def test_validations_since_the_best_one_are_counted():
+    rows = [{"step": float(step)} for step in (10, 20, 30, 40)]
+    assert stale(rows, [((0.1, 20), {}), ((0.2, 10), {})]) == 2
+    assert stale(rows, [((0.1, 40), {})]) == 0
+    assert stale(rows, [((0.1, 10), {})]) == 3
