@@ -19,8 +19,15 @@ ABLATION = {
     "splice@smoke-mfpt-1",
     "posttrain@smoke-mfpt-1",
     "finetune_posttrained@smoke-mfpt-1",
-    *(f"score@smoke-mfpt-1-{name}" for name in ("eval_unseen", "eval_partial")),
+    "finetune_borrowing@smoke-mfpt_fgfm-1",
+    "vote@smoke-mfpt_fgfm-1",
+    *(
+        f"score@smoke-{system}-1-{name}"
+        for system in ("mfpt", "mfpt_fgfm")
+        for name in ("eval_unseen", "eval_partial")
+    ),
     "evaluate@smoke-mfpt",
+    "evaluate@smoke-mfpt_fgfm",
     "evaluate_frames@smoke-mfpt",
     "summary@smoke",
     "report@smoke",

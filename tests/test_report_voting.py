@@ -1,0 +1,87 @@
+"""Votes in the report: what is read, what is drawn, and what stands behind the figure."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixframe.errors import MixframeError
+from mixframe.files import atomic_path, write_json
+from mixframe.layout import Layout
+from mixframe.params import Grid
+from mixframe.report.collect import Example
+from mixframe.report.figures import to_png
+from mixframe.report.voting import collect_votes, draw_votes, vote_table
+
+GRID = Grid(
+    system=["lfcc", "a", "b"],
+    classical=["lfcc"],
+    foundation=["a", "b"],
+    posttrained=[],
+    borrowing=[],
+    lender="",
+    voting=["a", "b"],
+    seed=[0],
+    set=["eval"],
+)
+FILES = Layout("made")
+CHOSEN = {"a": [0, 2, 1, 0], "b": [1, 0, 0, 1]}
+
+
+def example(utterance):
+    rng = np.random.default_rng(0)
+    times = 0.0125 + 0.02 * np.arange(4)
+    wave = rng.normal(0, 0.1, 1360).astype(np.float32)
+    return Example(
+        "heldout", utterance, "i", "bonafide", 0.9, 0.5, wave, [(0.02, 0.06)], times, times
+    )
+
+
+@pytest.fixture
+def votes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for system, chosen in CHOSEN.items():
+        write_json(
+            FILES.vote_metrics(system),
+            {
+                "heldout": {"utterances": 5, "share": 0.4, "chance": 0.3},
+                "eval_partial": {"utterances": 0},
+            },
+        )
+        table = pd.DataFrame({"set": "heldout", "utterance": ["u"], "chosen": [chosen]})
+        with atomic_path(FILES.votes(system)) as temporary:
+            table.to_parquet(temporary)
+    return collect_votes(FILES, GRID, [example("u"), example("without votes")])
+
+
+def test_examples_without_votes_are_left_out(votes):
+    assert [e.utterance for e in votes.examples] == ["u"]
+    assert {s: c.tolist() for s, c in votes.chosen[0].items()} == CHOSEN
+    first = votes.table.iloc[0]
+    assert first.tolist() == ["a", "heldout", 5, 0.4, 0.3]
+    assert votes.table.iloc[1][["share", "chance"]].isna().all()
+
+
+def test_the_table_behind_the_figure_has_every_frame(votes):
+    table = vote_table(votes)
+    assert len(table) == 8
+    assert table.loc[table["system"] == "a", "chosen"].tolist() == CHOSEN["a"]
+    assert table.loc[table["system"] == "a", "injected"].tolist() == [False, True, True, False]
+
+
+def test_it_is_drawn_the_same_every_time(votes):
+    first, second = (to_png(draw_votes(votes, [0], legend=True)) for _ in range(2))
+    assert first == second
+    assert first.startswith(b"\x89PNG")
+    assert len(first) > 10_000
+
+
+def test_without_voting_systems_there_is_nothing(votes):
+    assert collect_votes(FILES, GRID.model_copy(update={"voting": []}), []) is None
+    assert vote_table(None).empty
+    assert to_png(draw_votes(None, [], legend=True)).startswith(b"\x89PNG")
+
+
+def test_votes_that_are_missing_are_named(votes):
+    FILES.votes("b").unlink()
+    with pytest.raises(MixframeError, match=r"votes.parquet: no such file; the stage 'vote'"):
+        collect_votes(FILES, GRID, [])
