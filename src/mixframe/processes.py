@@ -79,11 +79,6 @@ def join(cpu: bool) -> World:
     return World(state.process_index, state.num_processes)
 
 
-def is_launched() -> bool:
-    """Tell whether this is one of several processes already."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
-
-
 def launch(processes: int) -> None:
     """Run this very command in several processes on this machine and end with their exit code.
 

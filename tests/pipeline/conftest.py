@@ -21,11 +21,8 @@ ABLATION = {
     "finetune_posttrained@smoke-mfpt-1",
     "finetune_borrowing@smoke-mfpt_fgfm-1",
     "vote@smoke-mfpt_fgfm-1",
-    *(
-        f"score@smoke-{system}-1-{name}"
-        for system in ("mfpt", "mfpt_fgfm")
-        for name in ("eval_unseen", "eval_partial")
-    ),
+    "score@smoke-mfpt-1-eval_partial",
+    "score@smoke-mfpt_fgfm-1-eval_partial",
     "evaluate@smoke-mfpt",
     "evaluate@smoke-mfpt_fgfm",
     "evaluate_frames@smoke-mfpt",

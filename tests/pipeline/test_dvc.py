@@ -63,7 +63,7 @@ def test_every_trial_has_one_score_and_scoring_twice_changes_nothing(finished):
         assert list(rows.columns) == ["filename", "cm-score"]
         assert rows["filename"].tolist() == expected.tolist()
         assert np.isfinite(rows["cm-score"]).all()
-    run(finished, "mixframe", "score", "--system", "mfpt", "--set", "eval_unseen")
+    run(finished, "mixframe", "score", "--system", "mfpt", "--set", "eval_partial")
     assert results(finished, "scores/*/*/*.tsv") == scores
 
 
@@ -100,7 +100,7 @@ KILLED = [
     ("pretrain", []),
     ("posttrain", ["--system", "mfpt"]),
     ("finetune", ["--system", "mfpt"]),
-    ("score", ["--system", "mfpt", "--set", "eval_unseen"]),
+    ("score", ["--system", "mfpt", "--set", "eval_partial"]),
 ]
 
 
@@ -111,7 +111,7 @@ def test_killed_stages_end_with_the_same_bytes_whatever_the_threads(finished, tm
         "pretrain": ("pretrain/*", "curves/pretrain.csv"),
         "posttrain": ("posttrain/mfpt/1/*", "curves/posttrain-mfpt-1.csv"),
         "finetune": ("finetune/mfpt/1/*", "curves/finetune-mfpt-1.csv", "scores/mfpt/1/dev.tsv"),
-        "score": ("scores/mfpt/1/eval_unseen.tsv",),
+        "score": ("scores/mfpt/1/eval_partial.tsv",),
     }
     for stage, options in KILLED:
         expected = results(folder, *wanted[stage])
@@ -156,7 +156,7 @@ def test_an_ablation_runs_what_it_touches_and_shows_both_values(finished):
         r"splice\.mfpt\.injector\s+spoof\s+any", run(finished, "dvc", "params", "diff")
     )
     diff = run(finished, "dvc", "metrics", "diff")
-    assert re.search(r"metrics/mfpt\.json\s+eval_unseen\.", diff)
+    assert re.search(r"metrics/mfpt\.json\s+eval_partial\.", diff)
     assert "metrics/lora.json" not in diff
 
 
@@ -192,28 +192,28 @@ def test_bad_audio_is_named_and_leaves_nothing(spoiled):
     soundfile.write(bad, np.full(16_000, np.nan, dtype=np.float32), 16_000, subtype="FLOAT")
 
     def spoil(table):
-        row = table.index[table["set"] == "eval_unseen"][3]
+        row = table.index[table["set"] == "eval_partial"][3]
         table.loc[row, ["path", "offset", "n_bytes"]] = [str(bad), 0, 0]
         table.loc[row, "samples"] = 16_000
         return table
 
     edit_manifest(spoiled, spoil)
-    path = spoiled / "results/smoke/scores/lora/1/eval_unseen.tsv"
+    path = spoiled / "results/smoke/scores/lora/1/eval_partial.tsv"
     before = path.read_bytes()
-    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_unseen")
+    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_partial")
     assert "nan.wav" in message
     assert "not finite" in message
     assert path.read_bytes() == before
     soundfile.write(bad, np.zeros(0, dtype=np.float32), 16_000, subtype="FLOAT")
-    assert "without samples" in fails(spoiled, "score", "--system", "lora", "--set", "eval_unseen")
+    assert "without samples" in fails(spoiled, "score", "--system", "lora", "--set", "eval_partial")
 
 
 def test_missing_inputs_and_empty_sets_are_named(spoiled):
-    (spoiled / "results/smoke/scores/lfcc/1/eval_unseen.tsv").unlink()
-    assert "eval_unseen.tsv: no such file" in fails(spoiled, "evaluate", "--system", "lfcc")
-    edit_manifest(spoiled, lambda t: t[(t["set"] != "eval_unseen") | (t["label"] == "spoof")])
-    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_unseen")
-    assert "set 'eval_unseen' has no bonafide utterances" in message
+    (spoiled / "results/smoke/scores/lfcc/1/eval_partial.tsv").unlink()
+    assert "eval_partial.tsv: no such file" in fails(spoiled, "evaluate", "--system", "lfcc")
+    edit_manifest(spoiled, lambda t: t[(t["set"] != "eval_partial") | (t["label"] == "spoof")])
+    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_partial")
+    assert "set 'eval_partial' has no bonafide utterances" in message
     (spoiled / "results/smoke/pretrain/model.safetensors").unlink()
     message = fails(spoiled, "finetune", "--system", "lora")
     assert "model.safetensors: no such file; the stage 'pretrain' makes it" in message
@@ -237,13 +237,13 @@ def test_downloads_that_are_gone_or_changed_are_named(spoiled):
 def test_weights_that_changed_since_training_are_refused(spoiled):
     path = spoiled / "results/smoke/finetune/lora/1/head.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
-    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_unseen")
+    message = fails(spoiled, "score", "--system", "lora", "--set", "eval_partial")
     assert "head.safetensors: sha256" in message
     assert "run `dvc repro`" in message
 
 
 def test_scores_that_do_not_fit_the_trials_are_refused(spoiled):
-    path = spoiled / "results/smoke/scores/lora/1/eval_unseen.tsv"
+    path = spoiled / "results/smoke/scores/lora/1/eval_partial.tsv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:-1]) + "\n")
     assert lines[-1].split("\t")[0] in fails(spoiled, "evaluate", "--system", "lora")

@@ -32,10 +32,10 @@ def test_two_processes_with_half_the_slices_each_train_the_same(finished):
 
 
 def test_sharded_scores_are_merged_to_the_same_file(finished):
-    before = results(finished, "scores/lora/1/eval_unseen.tsv")
-    options = ("--system", "lora", "--set", "eval_unseen", "--processes", "2")
+    before = results(finished, "scores/lora/1/eval_partial.tsv")
+    options = ("--system", "lora", "--set", "eval_partial", "--processes", "2")
     run(finished, "mixframe", "score", *options)
-    assert results(finished, "scores/lora/1/eval_unseen.tsv") == before
+    assert results(finished, "scores/lora/1/eval_partial.tsv") == before
 
 
 def test_what_processes_cannot_share_is_refused_once(finished):

@@ -30,7 +30,7 @@ def planned(folder, *options):
 
 
 def same(folder, reference):
-    """Compare everything but the report, which names the versions of the packages."""
+    """Compare every result, and the lock."""
     found, expected = results(folder, *ALL), results(reference, *ALL)
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []
@@ -46,9 +46,9 @@ def idle(folder):
 
 
 @pytest.fixture(scope="module")
-def snaked(repro, tmp_path_factory):
+def snaked(tmp_path_factory):
     """A clone in which `snakemake --cores 2` has run."""
-    folder = clone(tmp_path_factory.mktemp("snaked"), repro / "data" / "demo")
+    folder = clone(tmp_path_factory.mktemp("snaked"))
     run(folder, "snakemake", "--cores", "2")
     return folder
 
