@@ -4,7 +4,9 @@ browser shows it."""
 import base64
 import json
 import re
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -708,3 +710,28 @@ def test_a_click_on_a_curve_moves_the_sound(there: Context, browser: chromium.Br
     )
     left, right = figures.TRACK
     assert at == pytest.approx((0.5 - left) / (right - left), abs=0.02)
+
+
+def test_several_seeds_show_mean_and_deviation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    context = fill()
+    grid = GRID.model_copy(update={"seed": [0, 1]})
+    second = replace(context.files, seed=1)
+    for system in GRID.system:
+        for name in ["dev", *GRID.set]:
+            rows = scorefiles.read_scores(context.files.scores(system, name))
+            moved = rows["score"] + np.random.default_rng(3).normal(size=len(rows))
+            scorefiles.write_scores(second.scores(system, name), rows["trial"].tolist(), moved)
+    for system in GRID.posttrained:
+        shutil.copy(context.files.frames(system), second.frames(system))
+        evaluate.run_frames(context, system, grid)
+    for system in GRID.system:
+        evaluate.run(context, system, grid)
+    evaluate.run_summary(context, grid)
+    report.run(context, grid)
+    figures = read_json(context.files.metrics("lfcc"))["eval_seen"]
+    page = Page(context.files.report.read_text(encoding="utf-8"))
+    assert f"{100 * figures['eer']:.2f} ± {100 * figures['eer_std']:.2f}" in page.text
+    assert "seeds 0, 1" in page.text
