@@ -96,7 +96,8 @@ class SelfAttention(nn.Module):
         """`heads` divides `dim`."""
         super().__init__()
         self.layer_norm = nn.LayerNorm(dim)
-        self.attend = nn.MultiheadAttention(dim, heads, dropout, batch_first=True)
+        # Utterances first would lead to a fused path whose masked softmax takes twice as long.
+        self.attend = nn.MultiheadAttention(dim, heads, dropout, batch_first=False)
 
     def forward(self, x: Tensor, mask: Tensor, watch: bool) -> tuple[Tensor, Tensor | None]:
         """Map (B, 1 + T, D) to the same.
@@ -105,12 +106,11 @@ class SelfAttention(nn.Module):
             the output; and, if `watch`, the (B, K, T) attention of K heads from the class token to
             the frames.
         """
-        x = self.layer_norm(x)
-        # Asking for the weights leaves the fused path, so only where they are used.
+        x = self.layer_norm(x).transpose(0, 1)  # (1 + T, B, D)
         out, weights = self.attend(
             x, x, x, key_padding_mask=~mask, need_weights=watch, average_attn_weights=False
         )
-        return out, weights[:, :, 0, 1:] if watch else None
+        return out.transpose(0, 1), weights[:, :, 0, 1:] if watch else None
 
 
 class ConformerBlock(nn.Module):
