@@ -16,6 +16,11 @@ from mixframe.params import Architecture, Encoder
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest files first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def tone(n_samples: int, seed: int, loud: float = 0.1) -> np.ndarray:
     """A few random harmonics in noise: (n_samples,) float32."""
     rng = np.random.default_rng(seed)
