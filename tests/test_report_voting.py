@@ -1,5 +1,7 @@
 """Votes in the report: what is read, what is drawn, and what stands behind the figure."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,8 @@ from mixframe.files import atomic_path, write_json
 from mixframe.layout import Layout
 from mixframe.params import Grid
 from mixframe.report.collect import Example
-from mixframe.report.figures import to_png
+from mixframe.report.figures import to_png, to_svg
+from mixframe.report.render import inline_svg
 from mixframe.report.voting import collect_votes, draw_votes, vote_table
 
 GRID = Grid(
@@ -73,6 +76,13 @@ def test_it_is_drawn_the_same_every_time(votes):
     assert first == second
     assert first.startswith(b"\x89PNG")
     assert len(first) > 10_000
+
+
+def test_spectrograms_are_pictures_inside_the_page(votes):
+    svg = inline_svg(to_svg(draw_votes(votes, [0], legend=False), text=True), "votes0", "votes")
+    assert 'href="data:image/png;base64,' in svg
+    for reference in re.findall(r'href="#([^"]+)"', svg):
+        assert f'id="{reference}"' in svg
 
 
 def test_without_voting_systems_there_is_nothing(votes):

@@ -101,7 +101,7 @@ def inline_svg(text: str, prefix: str, label: str) -> Markup:
 def _attribute(name: str, value: str, prefix: str) -> str:
     if name == "id":
         return f"{prefix}-{value}"
-    if name == "href":
+    if name == "href" and value.startswith("#"):
         return f"#{prefix}-{value.removeprefix('#')}"
     value = value.replace("url(#", f"url(#{prefix}-")
     if name == "style":
