@@ -7,6 +7,7 @@ Colours are those of Okabe and Ito (2008), which colour-blind readers can tell a
 """
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,7 +143,11 @@ def to_svg(figure: Figure, text: bool = False) -> str:
         # On the page the panels stand side by side and keep the size they were laid out for.
         box = None if text else "tight"
         figure.savefig(out, format="svg", bbox_inches=box, metadata=metadata, transparent=text)
-    return out.getvalue().decode()
+    drawing = out.getvalue().decode()
+    # matplotlib names some clip paths after their addresses in memory.
+    for number, name in enumerate(dict.fromkeys(re.findall(r'id="(p[0-9a-f]{10})"', drawing))):
+        drawing = drawing.replace(name, f"clip{number}")
+    return drawing
 
 
 @dataclass(frozen=True)
