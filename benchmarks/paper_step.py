@@ -1,7 +1,7 @@
 """Two training steps of a paper-size system: `python -m benchmarks.paper_step PRESET SYSTEM`.
 
 The encoder has the shape of the preset's foundation model and random weights, the corpus is noise,
-so nothing is downloaded. On a GPU the batch is the preset's; on a CPU it is one utterance a slice.
+so nothing is downloaded. On a GPU the batch is the preset's; on a CPU it is two utterances a slice.
 """
 
 import json
@@ -43,7 +43,7 @@ def main() -> None:
     assert isinstance(params, Neural)
     assert isinstance(preset.pretrain, Hub)
     gpu = torch.cuda.is_available()
-    batch = params.train.batch if gpu else params.train.slices
+    batch = params.train.batch if gpu else 2 * params.train.slices
     steps = {"steps": 2, "batch": batch, "evaluate_every": 2, "checkpoint_every": 2}
     section = params.train.model_copy(update=steps)
     params = params.model_copy(update={"train": section})
