@@ -10,7 +10,7 @@ import numpy as np
 
 from mixframe.audio import SAMPLE_RATE
 from mixframe.augmentation import augment
-from mixframe.params import RawBoost
+from mixframe.params import read_preset
 
 SECONDS = 4.0
 REPEATS = 20
@@ -19,22 +19,12 @@ REPEATS = 20
 def main() -> None:
     """Time each algorithm with the published parameters on utterances of four seconds."""
     wave = np.random.default_rng(0).normal(0, 0.1, int(SECONDS * SAMPLE_RATE)).astype(np.float32)
+    system = read_preset("asvspoof2019la_fgfm").finetune["conformer_fgfm"]
+    assert system.kind == "neural"
+    published = system.augment
     figures = {}
     for algorithm in range(1, 9):
-        params = RawBoost(
-            kind="rawboost",
-            algorithm=algorithm,
-            bands=5,
-            centre_hz=[20.0, 8000.0],
-            width_hz=[100.0, 1000.0],
-            taps=[10.0, 100.0],
-            gain_db=[0.0, 0.0],
-            harmonics=5,
-            harmonic_drop_db=[5.0, 20.0],
-            impulse_percent=10.0,
-            impulse_gain=2.0,
-            snr_db=[10.0, 40.0],
-        )
+        params = published.model_copy(update={"algorithm": algorithm})
         start = time.perf_counter()
         for seed in range(REPEATS):
             augment(wave, params, np.random.default_rng(seed))

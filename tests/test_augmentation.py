@@ -1,5 +1,7 @@
 """RawBoost on signals whose answer is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,23 +9,11 @@ from hypothesis import strategies as st
 from scipy.signal import freqz
 
 from mixframe.augmentation import augment, convolutive, impulsive, notch_filter, stationary
-from mixframe.params import NoAugmentation, RawBoost
+from mixframe.params import NoAugmentation, read_preset
 from tests.conftest import tone
 
-PUBLISHED = RawBoost(
-    kind="rawboost",
-    algorithm=5,
-    bands=5,
-    centre_hz=[20.0, 8000.0],
-    width_hz=[100.0, 1000.0],
-    taps=[10.0, 100.0],
-    gain_db=[0.0, 0.0],
-    harmonics=5,
-    harmonic_drop_db=[5.0, 20.0],
-    impulse_percent=10.0,
-    impulse_gain=2.0,
-    snr_db=[10.0, 40.0],
-)
+ROOT = Path(__file__).parents[1]
+PUBLISHED = read_preset("asvspoof2019la_fgfm", ROOT).finetune["conformer_fgfm"].augment
 
 
 def rng(seed=0):

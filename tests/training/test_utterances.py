@@ -1,12 +1,14 @@
 """Utterance training: tiling, augmentation and early stopping."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from mixframe.audio import SAMPLE_RATE
 from mixframe.audio import read as read_audio
 from mixframe.models.detector import Detector
-from mixframe.params import Neural, Score
+from mixframe.params import Neural, Score, read_preset
 from mixframe.scoring import window
 from mixframe.training.loop import stale
 from mixframe.training.utterances import UtteranceTask
@@ -38,20 +40,12 @@ NEURAL = Neural.model_validate(
         },
     }
 )
-RAWBOOST = {
-    "kind": "rawboost",
-    "algorithm": 3,
-    "bands": 5,
-    "centre_hz": [20.0, 8000.0],
-    "width_hz": [100.0, 1000.0],
-    "taps": [10.0, 100.0],
-    "gain_db": [0.0, 0.0],
-    "harmonics": 5,
-    "harmonic_drop_db": [5.0, 20.0],
-    "impulse_percent": 10.0,
-    "impulse_gain": 2.0,
-    "snr_db": [10.0, 40.0],
-}
+RAWBOOST = (
+    read_preset("asvspoof2019la_fgfm", Path(__file__).parents[2])
+    .finetune["conformer_fgfm"]
+    .augment.model_copy(update={"algorithm": 3})
+    .model_dump()
+)
 SCORING = Score(batch=4, max_seconds=10.0)
 
 
