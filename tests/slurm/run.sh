@@ -20,6 +20,10 @@ finish() {
         kill "$pid" 2>/dev/null || true
     done
     wait 2>/dev/null || true
+    # Left behind, it would make every later snakemake wait for a controller that is gone.
+    if grep -qs "ClusterName=mixframe-test" /etc/slurm/slurm.conf; then
+        rm /etc/slurm/slurm.conf
+    fi
 }
 trap finish EXIT
 
