@@ -153,6 +153,21 @@ def test_attention_of_the_token_sums_to_one_over_token_and_frames():
     assert layer(torch.randn(2, 7, 8), mask, watch=False)[1] is None
 
 
+def test_attention_of_the_token_is_the_first_row_of_torch_s():
+    torch.manual_seed(0)
+    layer = SelfAttention(8, 2, 0.0)
+    nn.init.normal_(layer.attend.in_proj_bias)
+    mask = torch.arange(7)[None] < torch.tensor([[7], [4]])
+    x = torch.randn(2, 7, 8)
+    out, weights = layer(x, mask, watch=True)
+    y = layer.layer_norm(x).transpose(0, 1)
+    expected, rows = layer.attend(
+        y, y, y, key_padding_mask=~mask, need_weights=True, average_attn_weights=False
+    )
+    torch.testing.assert_close(weights, rows[:, :, 0, 1:])
+    torch.testing.assert_close(out, expected.transpose(0, 1))
+
+
 def test_the_convolution_is_torchaudio_s_where_nothing_is_padded():
     from torchaudio.models.conformer import _ConvolutionModule
 

@@ -107,10 +107,26 @@ class SelfAttention(nn.Module):
             the frames.
         """
         x = self.layer_norm(x).transpose(0, 1)  # (1 + T, B, D)
-        out, weights = self.attend(
-            x, x, x, key_padding_mask=~mask, need_weights=watch, average_attn_weights=False
-        )
-        return out.transpose(0, 1), weights[:, :, 0, 1:] if watch else None
+        out, _ = self.attend(x, x, x, key_padding_mask=~mask, need_weights=False)
+        return out.transpose(0, 1), self._from_token(x, mask) if watch else None
+
+    @torch.no_grad()
+    def _from_token(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the class token's row of the attention to (1 + T, B, D): (B, K, T).
+
+        `nn.MultiheadAttention` would give it away only with all other rows, at four times the cost
+        of its fused path.
+        """
+        heads, dim = self.attend.num_heads, self.attend.head_dim
+        assert self.attend.in_proj_weight is not None
+        assert self.attend.in_proj_bias is not None
+        to_query, to_key, _ = self.attend.in_proj_weight.chunk(3)
+        query = nn.functional.linear(x[0], to_query, self.attend.in_proj_bias[: heads * dim])
+        query = query.unflatten(-1, (heads, dim)).transpose(0, 1) / math.sqrt(dim)
+        # The bias of the keys adds the same to every frame, which the softmax takes out again.
+        wanted = query @ to_key.unflatten(0, (heads, dim))  # (K, B, D)
+        scores = wanted.transpose(0, 1) @ x.permute(1, 2, 0)  # (B, K, 1 + T)
+        return scores.masked_fill(~mask[:, None], float("-inf")).softmax(-1)[..., 1:]
 
 
 class ConformerBlock(nn.Module):
