@@ -7,7 +7,7 @@ but for one thing: filters are applied through the Fourier transform, which is t
 from collections.abc import Callable
 
 import numpy as np
-from scipy.signal import fftconvolve, firwin, freqz
+import scipy
 
 from mixframe.audio import SAMPLE_RATE, Waveform
 from mixframe.params import Augmentation, RawBoost
@@ -37,10 +37,10 @@ def notch_filter(params: RawBoost, gain_db: list[float], rng: np.random.Generato
         taps += 1 - taps % 2
         low = max(centre - width / 2, 1e-3)
         high = min(centre + width / 2, SAMPLE_RATE / 2 - 1e-3)
-        band = firwin(taps, [low, high], window="hamming", fs=SAMPLE_RATE)
+        band = scipy.signal.firwin(taps, [low, high], window="hamming", fs=SAMPLE_RATE)
         response = np.convolve(band, response)
     gain = 10 ** (_draw(rng, gain_db) / 20)
-    return gain * response / np.abs(freqz(response, fs=SAMPLE_RATE)[1]).max()
+    return gain * response / np.abs(scipy.signal.freqz(response, fs=SAMPLE_RATE)[1]).max()
 
 
 def convolutive(wave: np.ndarray, params: RawBoost, rng: np.random.Generator) -> np.ndarray:
@@ -51,7 +51,9 @@ def convolutive(wave: np.ndarray, params: RawBoost, rng: np.random.Generator) ->
     for power in range(1, params.harmonics + 1):
         gain = params.gain_db if power == 1 else dropped
         response = notch_filter(params, gain, rng)
-        total += fftconvolve(wave**power, response, mode="full")[_middle(response, len(wave))]
+        total += scipy.signal.fftconvolve(wave**power, response, mode="full")[
+            _middle(response, len(wave))
+        ]
     return _limit(total - total.mean())
 
 
@@ -68,7 +70,9 @@ def impulsive(wave: np.ndarray, params: RawBoost, rng: np.random.Generator) -> n
 def stationary(wave: np.ndarray, params: RawBoost, rng: np.random.Generator) -> np.ndarray:
     """Add coloured noise at a drawn signal-to-noise ratio (algorithm 3)."""
     response = notch_filter(params, params.gain_db, rng)
-    noise = fftconvolve(rng.standard_normal(len(wave)), response)[_middle(response, len(wave))]
+    noise = scipy.signal.fftconvolve(rng.standard_normal(len(wave)), response)[
+        _middle(response, len(wave))
+    ]
     snr = _draw(rng, params.snr_db)
     level = np.linalg.norm(wave) / np.linalg.norm(noise) / 10 ** (snr / 20)
     return wave + level * noise

@@ -13,6 +13,7 @@ import click
 
 from mixframe import __version__
 from mixframe.errors import MixframeError
+from mixframe.imports import importing
 from mixframe.progress import is_main
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -105,10 +106,20 @@ def _context(preset: str | None, compute: dict[str, Any], seed: int | None = Non
     return context
 
 
-def _in_processes(context: Any) -> Any:
-    """Return the context in each of compute.processes processes, started here if need be."""
+def _in_processes(context: Any, training: str = "", system: str = "") -> Any:
+    """Return the context in each of compute.processes processes, started here if need be.
+
+    `training` is the section of the preset whose training they share.
+    """
     processes = context.compute.processes
     if processes > 1 and "WORLD_SIZE" not in os.environ:
+        from mixframe.params import pick
+
+        if training:
+            section = getattr(context.preset, training)
+            section = pick(section, system, training) if system else section
+            if train := getattr(section, "train", None):
+                train.share(processes, ".".join(filter(None, (training, system))))
         from mixframe.processes import launch
 
         launch(processes)
@@ -116,7 +127,8 @@ def _in_processes(context: Any) -> Any:
 
 
 def _module(name: str) -> Any:
-    return import_module(f"mixframe.stages.{name}")
+    with importing():
+        return import_module(f"mixframe.stages.{name}")
 
 
 def _grid() -> Any:
@@ -141,7 +153,7 @@ def protocol(preset: str | None, **compute: Any) -> None:
 
 @_stage("pretrain")
 def pretrain(preset: str | None, **compute: Any) -> None:
-    _module("pretrain").run(_in_processes(_context(preset, compute)))
+    _module("pretrain").run(_in_processes(_context(preset, compute), "pretrain"))
 
 
 @_stage("splice")
@@ -155,14 +167,16 @@ def splice(preset: str | None, policy: str, seed: int | None, **compute: Any) ->
 @SYSTEM
 @SEED
 def posttrain(preset: str | None, system: str, seed: int | None, **compute: Any) -> None:
-    _module("posttrain").run(_in_processes(_context(preset, compute, seed)), system)
+    context = _in_processes(_context(preset, compute, seed), "posttrain", system)
+    _module("posttrain").run(context, system)
 
 
 @_stage("finetune")
 @SYSTEM
 @SEED
 def finetune(preset: str | None, system: str, seed: int | None, **compute: Any) -> None:
-    _module("finetune").run(_in_processes(_context(preset, compute, seed)), system)
+    context = _in_processes(_context(preset, compute, seed), "finetune", system)
+    _module("finetune").run(context, system)
 
 
 @_stage("score")

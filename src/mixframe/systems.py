@@ -11,6 +11,7 @@ from mixframe import lfcc, manifest
 from mixframe.audio import SAMPLE_RATE
 from mixframe.errors import MixframeError
 from mixframe.files import need_file, read_json, sha256_file, write_json
+from mixframe.imports import importing
 from mixframe.layout import FOUNDATION_FILES, Layout
 from mixframe.params import Lfcc, Neural, Preset
 from mixframe.splicing import Reader
@@ -34,8 +35,9 @@ def start_encoder(files: Layout, params: Neural) -> Path:
 def new_detector(preset: Preset, files: Layout, params: Neural) -> "Detector":
     """Return the untrained detector of a system."""
     # The classical system has no need for transformers, which takes seconds to import.
-    from mixframe.models import backbone as backbones
-    from mixframe.models.detector import Detector
+    with importing():
+        from mixframe.models import backbone as backbones
+        from mixframe.models.detector import Detector
 
     seed = files.seed if params.encoder == "random" else None
     folder = start_encoder(files, params)
@@ -135,7 +137,8 @@ def score_system(
         check_card(folder)
         mixtures = load_mixtures(folder / MIXTURES)
         return lfcc.score(mixtures["bonafide"], mixtures["spoof"], frames)
-    from mixframe.scoring import score, window
+    with importing():
+        from mixframe.scoring import score, window
 
     detector = trained_detector(preset, files, system, params, run.device)
     return score(detector, refs, samples, window(params, preset.score), run, read, what)

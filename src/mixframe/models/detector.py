@@ -2,19 +2,21 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
-from peft.utils import set_peft_model_state_dict
 from torch import Tensor, nn
 
 from mixframe.errors import MixframeError
 from mixframe.files import write_json
+from mixframe.imports import importing
 from mixframe.models.backbone import Backbone, encode, frame_mask, freeze_convolutions
 from mixframe.models.heads import HEADS
 from mixframe.params import Lora, Neural
 from mixframe.tensors import load_tensors, save_tensors
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 SPOOF, BONAFIDE = 0, 1
 ADAPTER_CONFIG, ADAPTER, HEAD = (
@@ -77,6 +79,8 @@ class Detector(nn.Module):
         config: dict[str, Any] = {"peft_type": None}
         weights: dict[str, Tensor] = {}
         if self.peft is not None:
+            from peft import get_peft_model_state_dict
+
             config = {
                 key: sorted(value) if isinstance(value, set) else value
                 for key, value in self.peft.peft_config["default"].to_dict().items()
@@ -97,6 +101,8 @@ class Detector(nn.Module):
         weights = load_tensors(folder / ADAPTER, "finetune")
         try:
             if self.peft is not None:
+                from peft import set_peft_model_state_dict
+
                 result: Any = set_peft_model_state_dict(self.peft, weights)
                 if result.unexpected_keys:
                     raise MixframeError(
@@ -109,7 +115,11 @@ class Detector(nn.Module):
             raise MixframeError(f"{folder}: the weights do not fit this system: {error}") from error
 
 
-def _add_lora(encoder: nn.Module, params: Lora) -> PeftModel:
+def _add_lora(encoder: nn.Module, params: Lora) -> "PeftModel":
+    # Fully trained systems have no need for peft, which takes a second to import.
+    with importing():
+        from peft import LoraConfig, get_peft_model
+
     names = {name.rsplit(".", 1)[-1] for name, _ in encoder.named_modules()}
     unknown = sorted(set(params.targets) - names)
     if unknown:

@@ -25,7 +25,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, PathPatch
 from matplotlib.path import Path as Curve
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from mixframe.params import Grid
 from mixframe.report.collect import Example
@@ -233,7 +233,7 @@ def det(
     axes = figure.subplots(
         2 * rows, columns, squeeze=False, sharex=True, height_ratios=heights * rows
     )
-    low, high = norm.ppf(limits)
+    low, high = ndtri(limits)
     percents = TICKS if high - low <= WIDE else FEW_TICKS
     ticks = [p / 100 for p in percents if limits[0] <= p / 100 <= limits[1]]
     for index in range(rows * columns):
@@ -256,7 +256,7 @@ def det(
         for place, (system, line) in enumerate(systems.items()):
             row = results[(results["system"] == system) & (results["set"] == name)].iloc[0]
             rates = row[["eer_low", "eer", "eer_high"]].to_numpy(np.float64)
-            left, at, right = norm.ppf(np.clip(rates, *limits))
+            left, at, right = ndtri(np.clip(rates, *limits))
             strip.plot([left, right], [place, place], color=line.colour, linewidth=1.6)
             for where, height in ((axis, at), (strip, place)):
                 where.plot(
@@ -275,7 +275,7 @@ def det(
         strip.spines["left"].set_visible(False)
         strip.grid(True, axis="x")
         for scale in (axis.xaxis, strip.xaxis, axis.yaxis):
-            scale.set_ticks(norm.ppf(ticks), [f"{100 * t:g}" for t in ticks])
+            scale.set_ticks(ndtri(ticks), [f"{100 * t:g}" for t in ticks])
         axis.tick_params(labelbottom=True)
         strip.tick_params(labelbottom=False, bottom=False)
         axis.grid(True)

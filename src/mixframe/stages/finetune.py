@@ -13,6 +13,7 @@ import numpy as np
 
 from mixframe import lfcc, manifest, metrics, scorefiles
 from mixframe.audio import SAMPLE_RATE
+from mixframe.imports import importing
 from mixframe.layout import FOUNDATION_FILES
 from mixframe.params import Lfcc, Lora, Neural, pick
 from mixframe.progress import is_main
@@ -38,7 +39,8 @@ def run(context: Context, system: str) -> None:
 
 def _neural(context: Context, system: str, params: Neural) -> None:
     # The classical system has no need for transformers, which takes seconds to import.
-    from mixframe.training.utterances import UtteranceTask
+    with importing():
+        from mixframe.training.utterances import UtteranceTask
 
     preset, files = context.preset, context.files
     table = manifest.read(files.manifest, ["train", "dev"])
