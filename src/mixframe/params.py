@@ -152,6 +152,19 @@ class Train(Section):
         """Utterances of one slice of a batch: what fits into memory at once."""
         return self.batch // self.slices
 
+    def share(self, processes: int, key: str) -> int:
+        """Return how many slices each of several processes computes.
+
+        Raises:
+            MixframeError: they cannot have equally many; the message names `key`.
+        """
+        if self.slices % processes:
+            raise MixframeError(
+                f"{key}.train.slices = {self.slices} is not a multiple of compute.processes = "
+                f"{processes}, which share them"
+            )
+        return self.slices // processes
+
     @model_validator(mode="after")
     def _divides(self) -> Self:
         if self.batch % self.slices:

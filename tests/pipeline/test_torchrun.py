@@ -41,6 +41,8 @@ def test_sharded_scores_are_merged_to_the_same_file(finished):
 def test_what_processes_cannot_share_is_refused_once(finished):
     before = results(finished, "posttrain/mfpt/1/*")
     log = run(finished, "mixframe", "posttrain", "--system", "mfpt", "--processes", "3", ok=False)
-    assert log.count("train.slices = 2 is not a multiple of compute.processes = 3") == 1
+    assert (
+        log.count("posttrain.mfpt.train.slices = 2 is not a multiple of compute.processes = 3") == 1
+    )
     assert "Traceback" not in log
     assert results(finished, "posttrain/mfpt/1/*") == before

@@ -118,7 +118,10 @@ class Runner:
         self.workers = wide.workers
         # Parallelism inside an operator would make sums depend on the number of threads.
         torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(not use_cuda)
+        # As use_deterministic_algorithms, which imports torch's compiler to tell it.
+        torch.set_deterministic_debug_mode("default" if use_cuda else "error")
+        # That mode writes over memory before it is used, a tenth of a step; nothing here reads it.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
 
     def map(self, function: Callable[[int, Batch], Any], parts: Sequence[Batch]) -> list[Any]:
@@ -168,11 +171,7 @@ def train(
         MixframeError: a trainable parameter gets no gradient, or the loss is not finite.
     """
     model, world = task.model.to(runner.device), runner.world
-    if params.slices % world.count:
-        raise MixframeError(
-            f"{what}: train.slices = {params.slices} is not a multiple of "
-            f"compute.processes = {world.count}, which share them"
-        )
+    params.share(world.count, what)
     names = [n for n, p in model.named_parameters() if p.requires_grad]
     weights = [p for p in model.parameters() if p.requires_grad]
     if not weights:
