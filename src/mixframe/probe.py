@@ -5,20 +5,16 @@ with what is left. A result holds as long as the file has the same size and time
 """
 
 import json
-import multiprocessing
 import os
-import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
 import soundfile
 
+from mixframe import pools
 from mixframe.audio import SAMPLE_RATE, AudioRef, decode_flac
 from mixframe.errors import MixframeError
 from mixframe.files import stage_lock
@@ -131,36 +127,8 @@ def _run(batches: Iterable[list[AudioRef]], decode: bool, workers: int) -> Itera
     if workers <= 1:
         yield from (_probe_some(batch, decode) for batch in batches)
         return
-    # A forked child inherits the locks of threads that it does not have.
-    spawn = multiprocessing.get_context("spawn")
-    waiting: deque[Future[list[Probed]]] = deque()
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent) as pool:
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(_probe_some, batch, decode))
-                if len(waiting) > 4 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise MixframeError(
-                "a worker process died, most likely for lack of memory; run with fewer workers"
-            ) from error
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is gone; a killed parent cannot tell it to."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "only workers call this"
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    with pools.processes(workers) as pool:
+        yield from pools.ordered(pool, partial(_probe_some, decode=decode), batches, 4 * workers)
 
 
 def _probe_some(refs: Sequence[AudioRef], decode: bool) -> list[Probed]:

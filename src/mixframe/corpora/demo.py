@@ -7,22 +7,19 @@ its id alone, so the number of workers changes nothing.
 """
 
 import hashlib
-import multiprocessing
-import os
 import tarfile
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, create_model, field_validator, model_validator
 
+from mixframe import pools
 from mixframe.attacks import ATTACKS, check_names, synthesise
 from mixframe.attacks.analysis import voice_statistics
 from mixframe.attacks.context import Context, VoiceStatistics, Wave
@@ -45,9 +42,6 @@ from mixframe.section import Section
 
 if TYPE_CHECKING:
     import pandas as pd
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 class Voice(Section):
@@ -227,8 +221,8 @@ def protocol(
     # The workers import this module too and need no pandas, which takes as long as all the rest.
     import pandas as pd
 
-    with _pool(workers) as pool:
-        run = partial(_ordered, pool, ahead=16 * workers)
+    with pools.processes(workers) as pool:
+        run = partial(pools.ordered, pool, ahead=16 * workers)
         pieces, unreadable, dropped = _scan(params, entry, run)
         by_set = _hold_out(params, seed, pieces)
         targets = _targets(params, seed, by_set["train"], run)
@@ -266,42 +260,6 @@ def _row(params: Protocol, job: Job, made: Made, audio: TarWriter) -> dict[str, 
         "voice": job.piece.voice,
         "language": voice.language,
     }
-
-
-def _single_thread() -> None:
-    """Keep torch in a worker to one thread; it reads this when a worker first imports it."""
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # A forked child inherits the locks of threads that it does not have, torch's among them.
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=spawn, initializer=_single_thread)
-
-
-def _ordered(
-    pool: ProcessPoolExecutor, function: Callable[[A], B], items: Iterable[A], ahead: int
-) -> Iterator[B]:
-    """Yield `function` of each item in order, at most `ahead` of them under way.
-
-    Raises:
-        MixframeError: a worker died.
-    """
-    waiting: deque[Future[B]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise MixframeError(
-            "a worker process died, most likely for lack of memory; run with fewer workers"
-        ) from error
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def stable_hash(text: str) -> int:

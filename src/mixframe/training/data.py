@@ -1,8 +1,7 @@
 """What training is fed: batches that are pure functions of the step."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from mixframe.audio import AudioRef, Waveform
 from mixframe.audio import read as read_audio
+from mixframe.pools import ordered
 
 if TYPE_CHECKING:
     from mixframe.models.backbone import Backbone
@@ -118,13 +118,7 @@ def prefetch(
     processes. `make` must depend on its argument only.
     """
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        pending: deque[Future[T]] = deque()
-        for number in numbers:
-            pending.append(pool.submit(make, number))
-            if len(pending) > ahead:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        yield from ordered(pool, make, numbers, ahead)
 
 
 def length_batches(lengths: Sequence[int], size: int, equal: bool) -> list[list[int]]:
