@@ -7,11 +7,9 @@ Writes: results/<preset>/scores/<system>/<seed>/votes.parquet and
 results/<preset>/details/votes-<system>-<seed>.json.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import pandas as pd
+import torch
 
 from mixframe import manifest
 from mixframe.errors import MixframeError
@@ -19,11 +17,11 @@ from mixframe.files import atomic_path, write_json
 from mixframe.layout import HELDOUT
 from mixframe.models.fgfm import FineGrained
 from mixframe.params import pick
-from mixframe.splicing import Recipe, as_recorded, read_plan, recipes
+from mixframe.splicing import as_recorded, read_plan, recipes
 from mixframe.stages.context import Context, running
 from mixframe.systems import trained_detector
-from mixframe.training.data import cached_reader, length_batches
-from mixframe.training.frames import frame_batch
+from mixframe.training.data import cached_reader
+from mixframe.training.frames import by_frame
 from mixframe.training.loop import Runner
 
 
@@ -52,7 +50,14 @@ def run(context: Context, system: str) -> None:
             )
         parts = []
         for name, (utterances, found) in wanted.items():
-            chosen, labels = count_votes(detector, found, preset.score.batch, runner)
+            chosen, labels = by_frame(
+                lambda b: detector.chosen(b.waves, b.lengths).to(torch.int16),
+                detector.backbone,
+                found,
+                preset.score.batch,
+                cached_reader(0),
+                runner,
+            )
             part = {"set": name, "utterance": list(utterances), "labels": labels, "chosen": chosen}
             parts.append(pd.DataFrame(part))
         votes = pd.concat(parts, ignore_index=True)
@@ -60,27 +65,6 @@ def run(context: Context, system: str) -> None:
             votes.to_parquet(temporary, index=False, compression="zstd")
         figures = {str(n): vote_figures(some) for n, some in votes.groupby("set", sort=False)}
         write_json(files.vote_metrics(system), figures)
-
-
-def count_votes(
-    detector: Any, found: Sequence[Recipe], batch: int, runner: Runner
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return, for each recipe, in how many blocks each frame was chosen, and the frame labels.
-
-    Returns:
-        (T,) int16 and (T,) int8 arrays in the order of `found`.
-    """
-    read, backbone = cached_reader(0), detector.backbone
-    groups = length_batches([r.n_samples for r in found], batch, not backbone.masks_padding)
-    chosen: dict[int, np.ndarray] = {}
-    truth: dict[int, np.ndarray] = {}
-    for rows in groups:
-        part, labels = frame_batch([found[i] for i in rows], backbone, read)
-        counts = runner.infer(lambda b: detector.chosen(b.waves, b.lengths), [part])[0]
-        for row, label, count in zip(rows, labels, counts, strict=True):
-            chosen[row], truth[row] = count[: len(label)].numpy().astype(np.int16), label
-    order = range(len(found))
-    return [chosen[i] for i in order], [truth[i] for i in order]
 
 
 def vote_figures(votes: pd.DataFrame) -> dict[str, float | int]:

@@ -1,6 +1,6 @@
 """Mix-frames post-training: the encoder learns which of its frames were spliced in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -121,15 +121,36 @@ def frame_scores(
     Returns:
         for each recipe its (T,) float32 logits (above 0 = injected) and its (T,) int8 labels.
     """
-    backbone = model.backbone
+    return by_frame(
+        lambda b: model(b.waves, b.lengths).float(), model.backbone, recipes, batch, read, run
+    )
+
+
+def by_frame(
+    function: Callable[[Batch], Tensor],
+    backbone: Backbone,
+    recipes: Sequence[Recipe],
+    batch: int,
+    read: Reader,
+    run: Runner,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Compute something of every frame of some utterances.
+
+    Args:
+        function: from a batch to (B, T) values; of shorter utterances the first are taken.
+        batch: utterances computed at once, of similar length.
+
+    Returns:
+        for each recipe its (T,) values and its (T,) int8 labels, 1 = injected.
+    """
     world, found = run.world, []
     groups = length_batches([r.n_samples for r in recipes], batch, not backbone.masks_padding)
     groups = groups[world.index :: world.count]
     for some in (groups[i : i + CHUNK] for i in range(0, len(groups), CHUNK)):
         loaded = [frame_batch([recipes[i] for i in rows], backbone, read) for rows in some]
-        logits = run.infer(lambda b: model(b.waves, b.lengths).float(), [b for b, _ in loaded])
-        for rows, (_, labels), values in zip(some, loaded, logits, strict=True):
+        computed = run.infer(function, [b for b, _ in loaded])
+        for rows, (_, labels), values in zip(some, loaded, computed, strict=True):
             for row, label, value in zip(rows, labels, values, strict=True):
                 found.append((row, value[: len(label)].numpy(), label))
     by_row = sorted(world.gather(found), key=lambda item: item[0])
-    return [scores for _, scores, _ in by_row], [labels for *_, labels in by_row]
+    return [values for _, values, _ in by_row], [labels for *_, labels in by_row]
