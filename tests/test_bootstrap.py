@@ -226,5 +226,7 @@ def test_bad_scores_are_refused_by_name():
         bootstrap([1.0], [], COSTS, seed=0)
     with pytest.raises(MixframeError, match="second system, bonafide scores: 1 NaN"):
         paired_bootstrap(([1.0], [0.0]), ([np.nan], [0.0]), COSTS, seed=0)
-    with pytest.raises(MixframeError, match="1 spoof scores of the first system, 2 of the second"):
+    with pytest.raises(
+        MixframeError, match="second system, spoof: 2 scores, but 1 in the first run"
+    ):
         paired_bootstrap(([1.0], [0.0]), ([1.0], [0.0, 1.0]), COSTS, seed=0)

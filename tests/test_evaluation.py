@@ -131,7 +131,7 @@ def test_pairwise_differences_are_the_paired_ones():
     assert only["a", "b"] == paired_bootstrap(
         classes(tables["a"]), classes(tables["b"]), COSTS, seed=3, resamples=60
     )
-    with pytest.raises(MixframeError, match="differ in the number of trials"):
+    with pytest.raises(MixframeError, match="b, spoof: 2 scores, but 1 in the first run"):
         pairwise_bootstrap({"a": [([1.0], [0.0])], "b": [([1.0], [0.0, 1.0])]}, COSTS, seed=0)
 
 

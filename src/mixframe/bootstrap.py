@@ -265,9 +265,7 @@ def bootstrap_mean(
     Raises:
         MixframeError: as `bootstrap`, or the runs differ in the number of trials.
     """
-    systems = [(checked_scores(b, "bonafide"), checked_scores(s, "spoof")) for b, s in runs]
-    if len({(b.size, s.size) for b, s in systems}) > 1:
-        raise MixframeError("bootstrap: the runs differ in the number of trials")
+    systems = _checked({"": runs})
     values, resampling = _resample(systems, costs, groups, seed, resamples, level, workers)
     means = values.mean(axis=1)
     eer, min_dcf = (
@@ -299,24 +297,17 @@ def paired_bootstrap(
     Raises:
         MixframeError: as `bootstrap`, or the two systems differ in the number of trials.
     """
-    systems = [
-        (
-            checked_scores(b, f"{which} system, bonafide"),
-            checked_scores(s, f"{which} system, spoof"),
-        )
-        for which, (b, s) in (("first", first), ("second", second))
-    ]
-    for k, name in enumerate(("bonafide", "spoof")):
-        n_first, n_second = systems[0][k].size, systems[1][k].size
-        if n_first != n_second:
-            raise MixframeError(
-                f"paired bootstrap: {n_first} {name} scores of the first system, {n_second} of "
-                "the second; both must score the same trials in the same order"
-            )
-    values, resampling = _resample(systems, costs, groups, seed, resamples, level, workers)
-    differences = values[:, 0] - values[:, 1]
-    eer, min_dcf = (_difference(differences[:, k], level) for k in (0, 1))
-    return PairedResult(eer, min_dcf, resampling)
+    pair = {"first system": [first], "second system": [second]}
+    found = pairwise_bootstrap(
+        pair,
+        costs,
+        seed=seed,
+        groups=groups,
+        resamples=resamples,
+        level=level,
+        workers=workers,
+    )
+    return found["first system", "second system"]
 
 
 def pairwise_bootstrap(
@@ -342,13 +333,7 @@ def pairwise_bootstrap(
     Raises:
         MixframeError: as `bootstrap`, or the runs differ in the number of trials.
     """
-    runs = [
-        (checked_scores(b, f"{name}, bonafide"), checked_scores(s, f"{name}, spoof"))
-        for name, pairs in systems.items()
-        for b, s in pairs
-    ]
-    if len({(b.size, s.size) for b, s in runs}) > 1:
-        raise MixframeError("bootstrap: the systems differ in the number of trials")
+    runs = _checked(systems)
     values, resampling = _resample(runs, costs, groups, seed, resamples, level, workers)
     ends = np.cumsum([len(pairs) for pairs in systems.values()])
     means = dict(
@@ -374,6 +359,28 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = highest
     return corrected
+
+
+def _checked(
+    systems: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]],
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Return the scores of all runs, checked; a message names the system and the class."""
+    runs: list[tuple[FloatArray, FloatArray]] = []
+    for system, pairs in systems.items():
+        begin = f"{system}, " if system else ""
+        for pair in pairs:
+            bonafide, spoof = (
+                checked_scores(scores, f"{begin}{label}")
+                for label, scores in zip(("bonafide", "spoof"), pair, strict=True)
+            )
+            runs.append((bonafide, spoof))
+            for label, one, other in zip(("bonafide", "spoof"), runs[0], runs[-1], strict=True):
+                if one.size != other.size:
+                    raise MixframeError(
+                        f"bootstrap: {begin}{label}: {other.size} scores, but {one.size} in the "
+                        "first run; all must score the same trials in the same order"
+                    )
+    return runs
 
 
 def _difference(values: FloatArray, level: float) -> Difference:
