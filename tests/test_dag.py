@@ -16,10 +16,12 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def pipeline(tmp_path, monkeypatch):
-    """A repository with the project's dvc.yaml, params and presets, and nothing else."""
-    for name in ("dvc.yaml", "params.yaml"):
-        shutil.copy(ROOT / name, tmp_path / name)
+    """A repository with the project's dvc.yaml, the presets and the cells of smoke."""
+    shutil.copy(ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    preset = yaml.safe_load((tmp_path / "presets" / "smoke.yaml").read_text())
+    choice = {"preset": "smoke", "grid": preset["grid"]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(choice))
     Repo.init(str(tmp_path), no_scm=True).close()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -56,24 +58,24 @@ def test_wildcards_lead_to_the_cell_that_writes_a_file(pipeline):
 
 def test_a_folder_stands_for_what_other_cells_write_there(pipeline):
     found = cells(dag.read_stages())
-    inputs = found["evaluate@demo-mfpt"].inputs
-    assert "results/demo/scores/mfpt/1/eval_seen.tsv" in inputs
-    assert "results/demo/scores/mfpt/1/dev.tsv" in inputs
-    assert not any("scores/mfpt_bonafide" in path for path in inputs)
+    inputs = found["evaluate@smoke-mfpt"].inputs
+    assert "results/smoke/scores/mfpt/1/eval_partial.tsv" in inputs
+    assert "results/smoke/scores/mfpt/1/dev.tsv" in inputs
+    assert not any("scores/mfpt_fgfm" in path for path in inputs)
 
 
 def test_a_stage_added_to_dvc_yaml_is_there_without_another_edit(pipeline):
     def add(values):
         values["stages"]["count"] = {
-            "cmd": "wc -l results/demo/table.md > lines.txt",
-            "deps": ["results/demo/table.md"],
+            "cmd": "wc -l results/smoke/table.md > lines.txt",
+            "deps": ["results/smoke/table.md"],
             "outs": ["lines.txt"],
         }
 
     edit(pipeline / "dvc.yaml", add)
     stage = {stage.name: stage for stage in dag.read_stages()}["count"]
     assert (stage.keys, stage.outputs) == ((), ["lines.txt"])
-    assert stage.cell({}).inputs == ["results/demo/table.md"]
+    assert stage.cell({}).inputs == ["results/smoke/table.md"]
 
 
 def test_a_leaf_changes_the_stamps_of_the_cells_that_read_it(pipeline):
@@ -82,9 +84,9 @@ def test_a_leaf_changes_the_stamps_of_the_cells_that_read_it(pipeline):
     def change(values):
         values["splice"]["mfpt"]["copies"] = 9
 
-    edit(pipeline / "presets/demo.yaml", change)
+    edit(pipeline / "presets/smoke.yaml", change)
     after = cells(dag.read_stages())
-    assert {n for n in before if before[n].stamp != after[n].stamp} == {"splice@demo-mfpt-1"}
+    assert {n for n in before if before[n].stamp != after[n].stamp} == {"splice@smoke-mfpt-1"}
 
 
 def test_an_output_that_wildcards_cannot_name_is_refused(pipeline):
@@ -99,7 +101,7 @@ def test_an_output_that_wildcards_cannot_name_is_refused(pipeline):
 def test_a_mark_of_other_parameters_is_not_committed(pipeline):
     folder = pipeline / ".mixframe" / "ran"
     folder.mkdir(parents=True)
-    (folder / "download@demo").write_text("another stamp")
+    (folder / "download@smoke").write_text("another stamp")
     assert dag.commit() == []
     assert list(folder.iterdir()) == []
     assert not (pipeline / "dvc.lock").exists()
