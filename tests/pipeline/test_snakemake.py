@@ -44,7 +44,8 @@ def idle(folder):
     assert ran(run(folder, "dvc", "repro")) == set()
 
 
-@pytest.fixture(scope="module")
+# Of session scope, so that it is not kept waiting for `repro`, which another worker makes.
+@pytest.fixture(scope="session")
 def snaked(tmp_path_factory):
     """A clone in which `snakemake --cores 2` has run."""
     folder = clone(tmp_path_factory.mktemp("snaked"))
