@@ -14,6 +14,8 @@ from filelock import FileLock
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+# Some two hundred processes would each compile the package anew.
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ABLATION = {
     "splice@smoke-mfpt-1",
