@@ -27,7 +27,6 @@ from mixframe.processes import World, join
 from mixframe.progress import log, progress
 from mixframe.training.data import Batch, prefetch
 
-
 # Of glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
