@@ -7,7 +7,7 @@ batches of the paper, on a CPU two short utterances and fewer repeats.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
 from typing import Any
@@ -21,7 +21,7 @@ from mixframe.params import FineGrainedHead, SequenceHead, read_preset
 
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"
-BATCH, SAMPLES, REPEATS = (20, 66_800, 10) if GPU else (2, 16_000, 3)
+BATCH, SAMPLES, REPEATS = (20, 66_800, 10) if GPU else (2, 16_000, 5)
 XLSR = Wav2Vec2Config(
     hidden_size=1024,
     num_hidden_layers=24,
@@ -35,16 +35,20 @@ XLSR = Wav2Vec2Config(
 )
 
 
-def seconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Return the median time of some repeats, after one that does not count."""
-    times = []
+def seconds(works: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Return the median time of each piece of work over some rounds, after one that does not count.
+
+    They take turns, so that a machine whose speed changes is as slow for one as for the other.
+    """
+    times: list[list[float]] = [[] for _ in works]
     for _ in range(repeats + 1):
-        start = time.perf_counter()
-        work()
-        if GPU:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return median(times[1:])
+        for work, taken in zip(works, times, strict=True):
+            start = time.perf_counter()
+            work()
+            if GPU:
+                torch.cuda.synchronize()
+            taken.append(time.perf_counter() - start)
+    return [median(taken[1:]) for taken in times]
 
 
 def head(kind: str, paper: bool) -> tuple[Head, int]:
@@ -68,33 +72,30 @@ def main() -> None:
     for kind in ("conformer_fgfm", "transformer_fgfm"):
         model, width = head(kind, paper=False)
         model.eval()
-        times = {}
+        works = []
         for size in (1, 16):
             frames = torch.randn(size, 100, width, device=DEVICE)
             mask = torch.ones(size, 100, dtype=torch.bool, device=DEVICE)
-            with torch.inference_mode():
-                times[size] = seconds(partial(model, [frames], mask), 20)
-        figures[f"{kind}_batch16_over_batch1"] = times[16] / times[1]
+            works.append(partial(model, [frames], mask))
+        with torch.inference_mode():
+            one, sixteen = seconds(works, 100)
+        figures[f"{kind}_batch16_over_batch1"] = sixteen / one
     encoder: Any = Wav2Vec2Model(XLSR)
     encoder.to(DEVICE).train()
     encoder.feature_extractor.requires_grad_(False)
     waves = torch.randn(BATCH, SAMPLES, device=DEVICE)
-    steps = {}
-    for kind in ("conformer", "conformer_fgfm", "transformer", "transformer_fgfm"):
-        model, _ = head(kind, paper=True)
-        model.train()
 
-        def step(model: Head = model) -> None:
-            with torch.autocast(DEVICE, torch.bfloat16, enabled=GPU):
-                frames = encoder(waves).last_hidden_state
-                mask = torch.ones(frames.shape[:2], dtype=torch.bool, device=DEVICE)
-                weighted = model.training_logits([frames], mask)
-            torch.stack([w * x.float().square().sum() for w, x in weighted]).sum().backward()
+    def step(model: Head) -> None:
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=GPU):
+            frames = encoder(waves).last_hidden_state
+            mask = torch.ones(frames.shape[:2], dtype=torch.bool, device=DEVICE)
+            weighted = model.training_logits([frames], mask)
+        torch.stack([w * x.float().square().sum() for w, x in weighted]).sum().backward()
 
-        steps[kind] = seconds(step)
     for baseline in ("conformer", "transformer"):
-        ratio = steps[f"{baseline}_fgfm"] / steps[baseline]
-        figures[f"{baseline}_fgfm_step_over_{baseline}"] = ratio
+        pair = [head(kind, paper=True)[0].train() for kind in (baseline, f"{baseline}_fgfm")]
+        plain, voting = seconds([partial(step, model) for model in pair], REPEATS)
+        figures[f"{baseline}_fgfm_step_over_{baseline}"] = voting / plain
     for name, value in figures.items():
         print(f"{name}: {value:.2f}")
     print(json.dumps({"device": DEVICE, **figures}))
