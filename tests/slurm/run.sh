@@ -111,7 +111,7 @@ launched=$(grep -c "Launching batch job" "$work/slurmd.log")
 echo "test-slurm: $jobs jobs submitted, $launched batch jobs launched by slurmd"
 [ "$launched" -ge "$jobs" ] && [ "$jobs" -gt 0 ] || fail "slurmd did not run the jobs: see $work/slurmd.log"
 cmp "$work/dvc/dvc.lock" dvc.lock
-for folder in metrics scores frames details; do
+for folder in metrics scores details det; do
     diff -r "$work/dvc/results/smoke/$folder" "results/smoke/$folder"
 done
 dvc status
