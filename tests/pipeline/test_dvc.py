@@ -100,7 +100,7 @@ KILLED = [
     ("pretrain", []),
     ("posttrain", ["--system", "mfpt"]),
     ("finetune", ["--system", "mfpt"]),
-    ("score", ["--system", "lfcc", "--set", "eval_partial"]),
+    ("score", ["--system", "mfpt", "--set", "eval_partial"]),
 ]
 
 
@@ -111,7 +111,7 @@ def test_killed_stages_end_with_the_same_bytes_whatever_the_threads(finished, tm
         "pretrain": ("pretrain/*", "curves/pretrain.csv"),
         "posttrain": ("posttrain/mfpt/1/*", "curves/posttrain-mfpt-1.csv"),
         "finetune": ("finetune/mfpt/1/*", "curves/finetune-mfpt-1.csv", "scores/mfpt/1/dev.tsv"),
-        "score": ("scores/lfcc/1/eval_partial.tsv",),
+        "score": ("scores/mfpt/1/eval_partial.tsv",),
     }
     for stage, options in KILLED:
         expected = results(folder, *wanted[stage])
@@ -205,7 +205,7 @@ def test_bad_audio_is_named_and_leaves_nothing(spoiled):
     assert "not finite" in message
     assert path.read_bytes() == before
     soundfile.write(bad, np.zeros(0, dtype=np.float32), 16_000, subtype="FLOAT")
-    assert "without samples" in fails(spoiled, "score", "--system", "lfcc", "--set", "eval_partial")
+    assert "without samples" in fails(spoiled, "score", "--system", "lora", "--set", "eval_partial")
 
 
 def test_missing_inputs_and_empty_sets_are_named(spoiled):
