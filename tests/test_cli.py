@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from dvc.repo import Repo
 
 from mixframe.cli import main
 from mixframe.files import write_json
@@ -18,8 +19,10 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    Repo.init(str(tmp_path), no_scm=True).close()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -67,15 +67,15 @@ def test_a_folder_stands_for_what_other_cells_write_there(pipeline):
 def test_a_stage_added_to_dvc_yaml_is_there_without_another_edit(pipeline):
     def add(values):
         values["stages"]["count"] = {
-            "cmd": "wc -l results/smoke/table.md > lines.txt",
-            "deps": ["results/smoke/table.md"],
+            "cmd": "wc -l results/smoke/summary/table.md > lines.txt",
+            "deps": ["results/smoke/summary/table.md"],
             "outs": ["lines.txt"],
         }
 
     edit(pipeline / "dvc.yaml", add)
     stage = {stage.name: stage for stage in dag.read_stages()}["count"]
     assert (stage.keys, stage.outputs) == ((), ["lines.txt"])
-    assert stage.cell({}).inputs == ["results/smoke/table.md"]
+    assert stage.cell({}).inputs == ["results/smoke/summary/table.md"]
 
 
 def test_a_leaf_changes_the_stamps_of_the_cells_that_read_it(pipeline):
@@ -91,7 +91,7 @@ def test_a_leaf_changes_the_stamps_of_the_cells_that_read_it(pipeline):
 
 def test_an_output_that_wildcards_cannot_name_is_refused(pipeline):
     def change(values):
-        values["stages"]["download"]["outs"] = ["results/${preset}/download.json"]
+        values["stages"]["download"]["outs"] = ["results/${preset}/download/download.json"]
 
     edit(pipeline / "dvc.yaml", change)
     with pytest.raises(MixframeError, match=r"stage download: an output uses something else"):

@@ -70,7 +70,9 @@ def test_what_was_not_run_is_not_there(tmp_path):
     published = paper.read(ROOT / "paper.yaml")
     assert paper.summaries(published, tmp_path) == {}
     assert all(row.measured is None for row in paper.beside(published, {}))
-    write_json(tmp_path / "asvspoof5_mfpt" / "summary.json", summary(mfpt=("eval", 0.06)))
+    write_json(
+        tmp_path / "asvspoof5_mfpt" / "summary" / "summary.json", summary(mfpt=("eval", 0.06))
+    )
     assert list(paper.summaries(published, tmp_path)) == ["asvspoof5_mfpt"]
 
 

@@ -330,9 +330,10 @@ def report(preset: str | None, **compute: Any) -> None:
 @main.command()
 @click.argument("name")
 def use(name: str) -> None:
-    """Make NAME the preset, with its grid, in params.yaml."""
+    """Make NAME the preset, with its grid, in params.yaml, and its folders under results/."""
     from ruamel.yaml import YAML
 
+    from mixframe import dag
     from mixframe.files import atomic_path
     from mixframe.params import read_choice, read_preset
 
@@ -348,6 +349,7 @@ def use(name: str) -> None:
             written["grid"][key] = values
     with atomic_path(path) as temporary:
         yaml.dump(written, temporary)
+    dag.make_folders()
     click.echo(f"params.yaml: preset {name}, {len(read_choice().grid.system)} systems")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dvc.dependency.param import ParamsDependency
 from dvc.dvcfile import load_file
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
@@ -148,6 +149,26 @@ def _files(stage: PipelineStage) -> Iterable[str]:
     for dep in stage.deps:
         if not isinstance(dep, ParamsDependency):
             yield dep.def_path
+
+
+def make_folders(root: Path = Path()) -> None:
+    """Make the folders that stages read from other stages, where there are none yet.
+
+    `dvc repro --dry` stops at a dependency that it cannot hash (DVC's issues 9021 and 9818), and a
+    folder without files can be.
+
+    Raises:
+        MixframeError: DVC cannot read the pipeline.
+    """
+    try:
+        with Repo(str(root)) as repo:
+            stages = list(repo.index.stages)
+    except DvcException as error:
+        raise MixframeError(f"{root / PIPELINE}: {error}") from error
+    made = [out.def_path for stage in stages for out in stage.outs]
+    for path in {path for stage in stages for path in _files(stage)}:
+        if _beneath(path, made) != [path]:
+            (root / path).mkdir(parents=True, exist_ok=True)
 
 
 def _beneath(path: str, made: Iterable[str]) -> list[str]:

@@ -36,7 +36,7 @@ class Layout:
     @property
     def download(self) -> Path:
         """What was downloaded, pinned by sha256."""
-        return self.root / "download.json"
+        return self.root / "download" / "download.json"
 
     @property
     def manifest(self) -> Path:
@@ -56,17 +56,17 @@ class Layout:
     @property
     def left_out(self) -> Path:
         """Trials that the manifest lacks, and audio that no protocol names."""
-        return self.root / "corpus" / "left_out.csv"
+        return self.root / "checks" / "left_out.csv"
 
     @property
     def shortcuts(self) -> Path:
         """EER of trivial statistics, by set."""
-        return self.root / "corpus" / "shortcuts.csv"
+        return self.root / "checks" / "shortcuts.csv"
 
     def plan(self, policy: str) -> Path:
         """Splice plan of a post-trained system, or of the policy heldout."""
-        name = policy if policy == HELDOUT else f"{policy}/{self.seed}"
-        return self.root / "splice" / f"{name}.parquet"
+        folder = HELDOUT if policy == HELDOUT else f"splice/{policy}/{self.seed}"
+        return self.root / folder / "plan.parquet"
 
     @property
     def foundation(self) -> Path:
@@ -121,22 +121,22 @@ class Layout:
     @property
     def summary(self) -> Path:
         """The result table of all systems."""
-        return self.root / "summary.json"
+        return self.root / "summary" / "summary.json"
 
     @property
     def table(self) -> Path:
         """The result table in Markdown."""
-        return self.root / "table.md"
+        return self.root / "summary" / "table.md"
 
     @property
     def table_latex(self) -> Path:
         """The result table in LaTeX."""
-        return self.root / "table.tex"
+        return self.root / "summary" / "table.tex"
 
     @property
     def comparisons(self) -> Path:
         """Differences of every two systems on the same trials, and which are supported."""
-        return self.root / "comparisons.csv"
+        return self.root / "summary" / "comparisons.csv"
 
     @property
     def report(self) -> Path:

@@ -107,7 +107,7 @@ def summaries(published: Sequence[Published], results: Path = RESULTS) -> dict[s
     """Return summary.json of every preset that `published` needs and that has been run."""
     wanted = {p.preset for p in published}
     wanted |= {p.other.split("/")[0] for p in published if p.metric == "eer_reduction"}
-    paths = {name: results / name / "summary.json" for name in sorted(wanted)}
+    paths = {name: results / name / "summary" / "summary.json" for name in sorted(wanted)}
     return {name: read_json(path) for name, path in paths.items() if path.is_file()}
 
 

@@ -1,4 +1,4 @@
-"""Every corpus through every stage up to its figures, at the smallest size that trains."""
+"""Every corpus through every stage of the pipeline, at the smallest size that trains."""
 
 from pathlib import Path
 
@@ -7,20 +7,9 @@ import pytest
 import yaml
 
 from mixframe.files import read_json
-from mixframe.stages import (
-    download,
-    evaluate,
-    finetune,
-    posttrain,
-    pretrain,
-    protocol,
-    score,
-    splice,
-)
-from mixframe.stages.context import open_context
 from tests.corpora.build import ARCHIVES, LAYOUT, packed, unpacked
+from tests.pipeline.conftest import ROOT, clone, ran, run
 
-ROOT = Path(__file__).parents[2]
 N_TRIALS = 16
 TINY = {"steps": 2, "batch": 4, "slices": 2, "warmup": 0, "evaluate_every": 2}
 
@@ -65,40 +54,31 @@ CASES = {
 
 
 @pytest.mark.parametrize("preset", CASES)
-def test_from_archive_to_figures(preset, tmp_path, monkeypatch, site, encoder_folder):
+def test_from_archive_to_report(preset, tmp_path, site, encoder_folder):
     kinds = CASES[preset]
     for kind in kinds:
         packed(kind, unpacked(kind, tmp_path / "whole" / kind, N_TRIALS), site.folder)
     cut = next(iter(ARCHIVES[kinds[0]]))
     site.cuts[cut] = 300
-    work = tmp_path / "work"
-    (work / "presets").mkdir(parents=True)
-    monkeypatch.chdir(work)
+    folder = clone(tmp_path / "clone", speech=Path("nowhere"))
     values = tiny(preset, kinds, site.url, encoder_folder)
-    (work / "presets" / f"{preset}.yaml").write_text(yaml.safe_dump(values))
-    context = open_context(preset, {}, seed=1)
-    grid, files = context.preset.grid, context.files
+    (folder / "presets" / f"{preset}.yaml").write_text(yaml.safe_dump(values))
+    run(folder, "mixframe", "use", preset)
 
-    download.run(context)
+    assert ran(run(folder, "dvc", "repro"))
     assert (cut, "bytes=300-") in site.asked
-    protocol.run(context)
-    table = pd.read_parquet(files.manifest)
-    assert set(grid.set) < set(table["set"])
-    assert len(files.protocol.read_text().splitlines()) == len(table)
-    assert files.left_out.read_text() == "corpus,set,utterance,label,reason\n"
-    pretrain.run(context)
-    splice.run(context, "heldout")
-    for system in grid.posttrained:
-        splice.run(context, system)
-        posttrain.run(context, system)
-    for system in grid.system:
-        finetune.run(context, system)
-        for name in grid.set:
-            score.run(context, system, name)
-        evaluate.run(context, system, grid)
-        figures = read_json(files.metrics(system))
-        assert set(figures) >= set(grid.set)
-        assert all(0 <= figures[name]["eer"] <= 1 for name in grid.set)
-    assert sum(len(LAYOUT[kind]) for kind in kinds) == len(
-        [f for e in read_json(files.download).values() for f in e["files"]]
-    )
+    assert ran(run(folder, "dvc", "repro")) == set()
+
+    root, grid = folder / "results" / preset, values["grid"]
+    table = pd.read_parquet(root / "corpus/manifest.parquet")
+    assert set(grid["set"]) < set(table["set"])
+    assert len((root / "corpus/protocol.txt").read_text().splitlines()) == len(table)
+    assert (root / "checks/left_out.csv").read_text() == "corpus,set,utterance,label,reason\n"
+    fetched = read_json(root / "download/download.json").values()
+    assert sum(len(entry["files"]) for entry in fetched) == sum(len(LAYOUT[k]) for k in kinds)
+    for system in grid["system"]:
+        figures = read_json(root / f"metrics/{system}.json")
+        assert set(figures) >= set(grid["set"])
+        assert all(0 <= figures[name]["eer"] <= 1 for name in grid["set"])
+    report = (root / "report.html").read_text()
+    assert all(name in report for name in (*grid["system"], *grid["set"]))

@@ -64,10 +64,10 @@ def clone(folder, speech=ROOT / "data" / "demo"):
             shutil.copy(ROOT / name, folder / name)
     # The lock of the demo would only put smoke's behind it.
     (folder / "dvc.lock").unlink(missing_ok=True)
+    run(folder, "git", "init", "-q")
     run(folder, "mixframe", "use", "smoke")
     if speech.is_dir():
         shutil.copytree(speech, folder / "data" / "demo")
-    run(folder, "git", "init", "-q")
     return folder
 
 

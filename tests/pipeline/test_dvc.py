@@ -40,7 +40,7 @@ def test_repro_leaves_every_output_and_nothing_to_do(finished):
     assert "up to date" in run(finished, "dvc", "repro").splitlines()[-1]
     stages = set(re.findall(r"^(\S+@smoke\S*)", run(finished, "dvc", "stage", "list"), re.M))
     assert ran((finished / "repro.log").read_text()) == stages
-    summary = json.loads((finished / "results/smoke/summary.json").read_text())
+    summary = json.loads((finished / "results/smoke/summary/summary.json").read_text())
     grid = yaml.safe_load((finished / "params.yaml").read_text())["grid"]
     assert list(summary["systems"]) == grid["system"]
     for entry in summary["systems"].values():
@@ -80,9 +80,8 @@ def test_outputs_come_back_from_the_cache(finished):
         "figures/*",
         "finetune/*/*/card.json",
         "*.json",
-        "table.*",
-        "comparisons.csv",
-        "corpus/*.csv",
+        "summary/*",
+        "checks/*",
     )
     shutil.rmtree(finished / "results")
     for name, data in git_tracked.items():
@@ -226,12 +225,12 @@ def test_downloads_that_are_gone_or_changed_are_named(spoiled):
     path = spoiled / "data/demo/fr_CA_f_June.tar"
     path.write_bytes(path.read_bytes()[:-512])
     (spoiled / "data/demo/it_IT_m_Carlo.tar").unlink()
-    before = results(spoiled, "corpus/*")
+    before = results(spoiled, "corpus/*", "checks/*")
     message = fails(spoiled, "protocol")
     assert "run `mixframe download`" in message
     assert "it_IT_m_Carlo.tar: no such file" in message
     assert "fr_CA_f_June.tar: sha256" in message
-    assert results(spoiled, "corpus/*") == before
+    assert results(spoiled, "corpus/*", "checks/*") == before
 
 
 def test_weights_that_changed_since_training_are_refused(spoiled):
@@ -260,4 +259,4 @@ def test_a_corpus_without_its_source_says_what_to_do(tmp_path):
     preset.write_text(yaml.safe_dump(values))
     message = fails(folder, "download")
     assert "nowhere" in message
-    assert not (folder / "results/smoke/download.json").exists()
+    assert not (folder / "results/smoke/download/download.json").exists()

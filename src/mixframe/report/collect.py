@@ -30,6 +30,7 @@ STAGES = (
     "posttrain",
     "finetune",
     "score",
+    "vote",
     "evaluate",
     "report",
 )

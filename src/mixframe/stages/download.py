@@ -1,7 +1,7 @@
 """Stage download: fetch the corpora of a preset and pin their content.
 
 Reads: the preset's `download` section, and whatever source serves a corpus.
-Writes: data/<corpus>/ (shared by all presets) and results/<preset>/download.json.
+Writes: data/<corpus>/ (shared by all presets) and results/<preset>/download/download.json.
 """
 
 from mixframe.corpora import DOWNLOAD

@@ -7,8 +7,8 @@ Reads: results/<preset>/corpus/manifest.parquet and results/<preset>/scores/<sys
 results/<preset>/scores/<system>/<seed>/frames.parquet, or the figures and scores of all systems;
 the preset's `evaluate` section and `seed`; the grid of params.yaml.
 Writes: results/<preset>/{metrics, details}/<system>.json and results/<preset>/det/<system>.csv, or
-results/<preset>/details/frames-<system>.json, or results/<preset>/{summary.json, comparisons.csv,
-table.md, table.tex}.
+results/<preset>/details/frames-<system>.json, or
+results/<preset>/summary/{summary.json, comparisons.csv, table.md, table.tex}.
 """
 
 from collections.abc import Sequence

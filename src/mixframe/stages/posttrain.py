@@ -1,8 +1,8 @@
 """Stage posttrain: teach the encoder to see spliced-in frames (MFPT), or its control.
 
 Reads: results/<preset>/pretrain/, results/<preset>/corpus/{manifest.parquet, audio.tar},
-results/<preset>/splice/{<system>/<seed>, heldout}.parquet, the preset's `posttrain.<system>` and
-`encoder`, the seed of the run.
+results/<preset>/{splice/<system>/<seed>, heldout}/plan.parquet, the preset's `posttrain.<system>`
+and `encoder`, the seed of the run.
 Writes: results/<preset>/posttrain/<system>/<seed>/{config.json, model.safetensors,
 preprocessor_config.json, classifier.safetensors}, results/<preset>/scores/<system>/<seed>/
 frames.parquet and results/<preset>/curves/posttrain-<system>-<seed>.csv.

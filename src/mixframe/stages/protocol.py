@@ -1,8 +1,9 @@
 """Stage protocol: read or make the corpora of a preset and write the manifest.
 
-Reads: results/<preset>/download.json, data/<corpus>/, the preset's `protocol` section and `seed`.
-Writes: results/<preset>/corpus/{manifest.parquet, protocol.txt, audio.tar, left_out.csv,
-shortcuts.csv}.
+Reads: results/<preset>/download/download.json, data/<corpus>/, the preset's `protocol` section and
+`seed`.
+Writes: results/<preset>/corpus/{manifest.parquet, protocol.txt, audio.tar} and
+results/<preset>/checks/{left_out.csv, shortcuts.csv}.
 """
 
 from collections.abc import Sequence

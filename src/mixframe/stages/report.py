@@ -1,8 +1,9 @@
 """Stage report: everything on one page, and its figures as files.
 
-Reads: results/<preset>/{summary.json, comparisons.csv}, details/, det/, scores/, curves/,
-corpus/{manifest.parquet, audio.tar, shortcuts.csv}, splice/heldout.parquet, pretrain/config.json
-and, if it is there, timings.json; dvc.yaml; paper.yaml; the whole preset; the grid of params.yaml.
+Reads: results/<preset>/summary/{summary.json, comparisons.csv}, details/, det/, scores/, curves/,
+corpus/{manifest.parquet, audio.tar}, checks/shortcuts.csv, heldout/plan.parquet,
+pretrain/config.json and, if it is there, timings.json; dvc.yaml; paper.yaml; the whole preset; the
+grid of params.yaml.
 Writes: results/<preset>/report.html and results/<preset>/figures/{det, histograms, calibration,
 attacks, codecs, curves, localisation, votes, dag}.{png, svg, csv}.
 """

@@ -3,7 +3,7 @@
 Reads: results/<preset>/corpus/manifest.parquet, the foundation model's config.json (for its frame
 grid), the preset's `splice.<policy>` section and the seed of the run; for the policy
 heldout that of the preset.
-Writes: results/<preset>/splice/<policy>/<seed>.parquet, or splice/heldout.parquet.
+Writes: results/<preset>/splice/<policy>/<seed>/plan.parquet, or heldout/plan.parquet.
 """
 
 from mixframe import manifest, splicing

@@ -1,7 +1,7 @@
 """Stage vote: which frames the head of a system votes for, where it is known what was spliced in.
 
 Reads: results/<preset>/corpus/{manifest.parquet, audio.tar},
-results/<preset>/splice/heldout.parquet, results/<preset>/finetune/<system>/<seed>/ and the encoder
+results/<preset>/heldout/plan.parquet, results/<preset>/finetune/<system>/<seed>/ and the encoder
 under it, the preset's `finetune.<system>`, `encoder`, `score` and `vote`.
 Writes: results/<preset>/scores/<system>/<seed>/votes.parquet and
 results/<preset>/details/votes-<system>-<seed>.json.
