@@ -343,8 +343,11 @@ def use(name: str) -> None:
     written["preset"] = name
     for key, values in read_preset(name).grid.model_dump().items():
         if isinstance(values, list):
-            # In place, so that a list keeps its comments and its form.
-            written["grid"][key][:] = values
+            # In place, so that a list keeps its comments and its form; an empty one has none.
+            kept = written["grid"][key]
+            if not kept:
+                kept.fa.set_flow_style()
+            kept[:] = values
         else:
             written["grid"][key] = values
     with atomic_path(path) as temporary:
