@@ -36,7 +36,9 @@ def test_a_counter_is_read_while_the_block_runs(tmp_path):
     folder = package(tmp_path, "intel-rapl:0", 900_000)
     with energy.Meter(tmp_path, every=0.01) as meter:
         for value in (200_000, 600_000, 100_000):
-            (folder / "energy_uj").write_text(str(value))
+            # Renamed into place, because a reader must not find the file empty.
+            (folder / "next").write_text(str(value))
+            (folder / "next").replace(folder / "energy_uj")
             time.sleep(0.2)
     # Three readings more than the one at the end: once round the counter would be lost without.
     assert round(meter.joules, 6) == 0.3 + 0.4 + 0.5
