@@ -37,6 +37,8 @@ def noise(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Wavefo
 
 def main() -> None:
     """Train and print the seconds of a step and the peak memory."""
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     preset_name, system = sys.argv[1:]
     preset = read_preset(preset_name)
     params = pick(preset.finetune, system, "finetune")
