@@ -8,9 +8,9 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 import numpy as np
 
-from mixframe.audio import SAMPLE_RATE
-from mixframe.augmentation import augment
-from mixframe.params import read_preset
+from mixframe.audio.augmentation import augment
+from mixframe.audio.io import SAMPLE_RATE
+from mixframe.experiment.params import read_preset
 
 SECONDS = 4.0
 REPEATS = 20

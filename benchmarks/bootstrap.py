@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from mixframe.bootstrap import bootstrap
-from mixframe.metrics import (
+from mixframe.metrics.bootstrap import bootstrap
+from mixframe.metrics.detection import (
     DcfCosts,
     FloatArray,
     eer_of_points,

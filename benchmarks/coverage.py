@@ -19,8 +19,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mixframe.bootstrap import bootstrap
-from mixframe.metrics import DcfCosts, FloatArray, IntArray
+from mixframe.metrics.bootstrap import bootstrap
+from mixframe.metrics.detection import DcfCosts, FloatArray, IntArray
 
 SEPARATION = 2.5
 SPEAKERS, BONAFIDE_EACH, SPOOF_EACH = 60, 10, 30

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
+from mixframe.experiment.params import read_preset
 from mixframe.models.head import Head
 from mixframe.models.heads import HEADS
-from mixframe.params import FineGrainedHead, SequenceHead, read_preset
+from mixframe.models.params import FineGrainedHead, SequenceHead
 
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"

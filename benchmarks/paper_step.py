@@ -15,13 +15,15 @@ import pandas as pd
 import torch
 from transformers import AutoModel
 
-from mixframe.audio import SAMPLE_RATE, AudioRef, Waveform
-from mixframe.manifest import LABELS
+from mixframe.audio.io import SAMPLE_RATE, AudioRef, Waveform
+from mixframe.audio.manifest import LABELS
+from mixframe.experiment.params import pick, read_preset
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
-from mixframe.models.known import published_config
-from mixframe.params import Hub, Neural, pick, read_preset
+from mixframe.models.params import Hub
+from mixframe.models.published import published_config
 from mixframe.training.loop import Runner, train
+from mixframe.training.params import Neural
 from mixframe.training.utterances import UtteranceTask
 
 SECONDS = 3.0

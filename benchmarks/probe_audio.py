@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from mixframe.audio import AudioRef, encode_flac
-from mixframe.probe import Target, probe
+from mixframe.audio.io import AudioRef, encode_flac
+from mixframe.corpora.probe import Target, probe
 
 
 def write_files(folder: Path, n_files: int) -> None:

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from mixframe import manifest
+from mixframe.audio import manifest
 from mixframe.corpora.asvspoof5 import CORPUS
 from mixframe.corpora.protocol_file import parse
 from mixframe.corpora.trials import manifest_rows

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from mixframe.files import write_text
+from mixframe.base.files import write_text
 
 
 def main() -> None:

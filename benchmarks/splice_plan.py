@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from mixframe.frames import FrameGrid
-from mixframe.params import read_preset
-from mixframe.splicing import plan, write_plan
+from mixframe.audio.frames import FrameGrid
+from mixframe.experiment.params import read_preset
+from mixframe.splicing.planning import plan, write_plan
 
 UTTERANCES, SPEAKERS = 182_357, 400
 

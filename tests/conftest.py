@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from mixframe import manifest
-from mixframe.audio import encode_flac, tar_writer
+from mixframe.audio import manifest
+from mixframe.audio.io import encode_flac, tar_writer
 from mixframe.models import backbone as backbones
-from mixframe.params import Architecture, Encoder
+from mixframe.models.params import Architecture, Encoder
 
 torch.set_num_threads(1)
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixframe import attacks
-from mixframe.attacks import ATTACKS, analysis
-from mixframe.attacks.context import Context, VoiceStatistics, Wave
-from mixframe.errors import MixframeError
-from mixframe.section import read_yaml, validate
+from mixframe.base.errors import MixframeError
+from mixframe.base.schema import read_yaml, validate
+from mixframe.corpora.demo import attacks
+from mixframe.corpora.demo.attacks import ATTACKS, analysis
+from mixframe.corpora.demo.attacks.context import Context, VoiceStatistics, Wave
 
 PRESET = read_yaml(Path(__file__).parents[1] / "presets" / "demo.yaml")
 SECTIONS = PRESET["protocol"]["corpora"]["demo"]["attacks"]

@@ -6,8 +6,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixframe.audio import AudioRef, decode_flac, encode_flac, read, tar_writer
-from mixframe.errors import MixframeError
+from mixframe.audio.io import AudioRef, decode_flac, encode_flac, read, tar_writer
+from mixframe.base.errors import MixframeError
 from tests.conftest import tone
 
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import freqz
 
-from mixframe.augmentation import augment, convolutive, impulsive, notch_filter, stationary
-from mixframe.params import NoAugmentation, read_preset
+from mixframe.audio.augmentation import augment, convolutive, impulsive, notch_filter, stationary
+from mixframe.audio.params import NoAugmentation
+from mixframe.experiment.params import read_preset
 from tests.conftest import tone
 
 ROOT = Path(__file__).parents[1]

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixframe.bootstrap import CHUNK, bootstrap, paired_bootstrap
-from mixframe.errors import MixframeError
-from mixframe.metrics import DcfCosts, eer, min_dcf
+from mixframe.base.errors import MixframeError
+from mixframe.metrics.bootstrap import CHUNK, bootstrap, paired_bootstrap
+from mixframe.metrics.detection import DcfCosts, eer, min_dcf
 
 COSTS = DcfCosts(p_spoof=0.05, c_miss=1, c_fa=10)
 

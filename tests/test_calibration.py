@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixframe import calibration, metrics
-from mixframe.errors import MixframeError
+from mixframe.base.errors import MixframeError
+from mixframe.metrics import calibration, detection
 
-COSTS = metrics.DcfCosts(p_spoof=0.05, c_miss=1, c_fa=10)
+COSTS = detection.DcfCosts(p_spoof=0.05, c_miss=1, c_fa=10)
 
 
 def test_gaussian_scores_have_a_closed_form():
@@ -38,14 +38,14 @@ def test_the_unit_of_the_scores_does_not_matter_and_no_neighbour_is_better(
     assert plain is not None
     assert other is not None
     assert np.allclose(other(scale * bonafide + shift), plain(bonafide), atol=1e-5)
-    lowest = metrics.cllr(plain(bonafide), plain(spoof))
+    lowest = detection.cllr(plain(bonafide), plain(spoof))
     for slope, offset in ((1e-3, 0), (-1e-3, 0), (0, 1e-3), (0, -1e-3)):
         moved = calibration.Affine(plain.slope + slope, plain.offset + offset)
-        assert metrics.cllr(moved(bonafide), moved(spoof)) >= lowest
-    assert lowest <= min(1.0, metrics.cllr(bonafide, spoof)) + 1e-12
-    assert metrics.eer(plain(bonafide), plain(spoof)) == metrics.eer(bonafide, spoof)
-    best = metrics.min_dcf(bonafide, spoof, COSTS)
-    assert metrics.act_dcf(plain(bonafide), plain(spoof), COSTS) >= best - 1e-12
+        assert detection.cllr(moved(bonafide), moved(spoof)) >= lowest
+    assert lowest <= min(1.0, detection.cllr(bonafide, spoof)) + 1e-12
+    assert detection.eer(plain(bonafide), plain(spoof)) == detection.eer(bonafide, spoof)
+    best = detection.min_dcf(bonafide, spoof, COSTS)
+    assert detection.act_dcf(plain(bonafide), plain(spoof), COSTS) >= best - 1e-12
 
 
 def test_a_swapped_sign_gives_a_negative_slope():

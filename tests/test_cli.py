@@ -10,9 +10,9 @@ import yaml
 from click.testing import CliRunner
 from dvc.repo import Repo
 
+from mixframe.base.files import write_json
 from mixframe.cli import main
-from mixframe.files import write_json
-from mixframe.layout import Layout
+from mixframe.experiment.layout import Layout
 
 ROOT = Path(__file__).parents[1]
 

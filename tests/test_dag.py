@@ -8,8 +8,8 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from mixframe import dag
-from mixframe.errors import MixframeError
+from mixframe.base.errors import MixframeError
+from mixframe.experiment import dag
 
 ROOT = Path(__file__).parents[1]
 

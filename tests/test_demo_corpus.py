@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixframe import manifest
-from mixframe.attacks import ATTACKS
-from mixframe.attacks.context import Context
-from mixframe.audio import SAMPLE_RATE, AudioRef, TarWriter, read, tar_writer
-from mixframe.corpora import demo, demo_signal
-from mixframe.errors import MixframeError
-from mixframe.frames import FrameGrid
-from mixframe.section import read_yaml, validate
+from mixframe.audio import manifest
+from mixframe.audio.frames import FrameGrid
+from mixframe.audio.io import SAMPLE_RATE, AudioRef, TarWriter, read, tar_writer
+from mixframe.base.errors import MixframeError
+from mixframe.base.schema import read_yaml, validate
+from mixframe.corpora.demo import corpus, signal
+from mixframe.corpora.demo.attacks import ATTACKS
+from mixframe.corpora.demo.attacks.context import Context
 
 PRESET = read_yaml(Path(__file__).parents[1] / "presets" / "demo.yaml")
 VOICES = {
@@ -46,8 +46,8 @@ def section(**changes: Any) -> dict[str, Any]:
     return value | changes
 
 
-def params(**changes: Any) -> demo.Protocol:
-    return validate(demo.Protocol, section(**changes), "test")
+def params(**changes: Any) -> corpus.Protocol:
+    return validate(corpus.Protocol, section(**changes), "test")
 
 
 def speech(voice: str, seconds: float, seed: int) -> np.ndarray:
@@ -71,14 +71,14 @@ def write_voices(folder: Path, **extra: bytes) -> dict[str, Any]:
     """Write a tar for each voice and return the entry of download.json."""
     for number, voice in enumerate(VOICES):
         members = {
-            f"{voice}/p{i:02d}.g722": demo_signal.encode_g722(
+            f"{voice}/p{i:02d}.g722": signal.encode_g722(
                 speech(voice, 1.2 + 0.1 * i, 100 * number + i)
             )
             for i in range(10)
         }
         parts = [speech(voice, 2.5, 100 * number + 50 + i) for i in range(3)]
-        members[f"{voice}/long.g722"] = demo_signal.encode_g722(np.concatenate(parts))
-        members[f"{voice}/silence/1.g722"] = demo_signal.encode_g722(np.zeros(32_000, np.int16))
+        members[f"{voice}/long.g722"] = signal.encode_g722(np.concatenate(parts))
+        members[f"{voice}/silence/1.g722"] = signal.encode_g722(np.zeros(32_000, np.int16))
         if voice == "third":
             members[f"{voice}/again.g722"] = members[f"{voice}/p03.g722"]
             members |= {f"{voice}/{name}.g722": data for name, data in extra.items()}
@@ -100,7 +100,7 @@ def build(
     # The manifest names the tar by the name it will have, not by where it is written.
     path = folder / "audio.tar"
     tar = TarWriter(path, "audio.tar")
-    table = demo.protocol(params(**changes), 1, entry, tar, workers)
+    table = corpus.protocol(params(**changes), 1, entry, tar, workers)
     tar.close()
     return table, path.read_bytes()
 
@@ -134,7 +134,7 @@ def test_sets_have_the_sizes_and_attacks_of_the_preset(
     assert (table["label"] == "bonafide").equals(table["attack"] == "-")
     assert table["utterance"].str.fullmatch(r"D_[TDSUP]_\d{7}").all()
     sides = table["voice"].map(lambda v: VOICES[v]["side"])
-    assert (sides == table["set"].map(lambda s: demo.PLANS[s].side)).all()
+    assert (sides == table["set"].map(lambda s: corpus.PLANS[s].side)).all()
     assert set(table["speaker"]) == {"Ann", "Bea", "Cid"}
 
 
@@ -191,12 +191,12 @@ def test_regions_are_there_for_partial_spoofs_alone_and_keep_the_limits(
         assert grid.labels(regions, row.samples).sum() >= partial.min_region_steps - 1
 
 
-def piece_of(entry: dict[str, Any], voice: str, name: str) -> demo.Piece:
+def piece_of(entry: dict[str, Any], voice: str, name: str) -> corpus.Piece:
     path = str(Path(entry["files"][list(VOICES).index(voice)]["path"]))
     with tarfile.open(path) as archive:
         member = archive.getmember(f"{voice}/{name}.g722")
     source = AudioRef(path, member.offset_data, member.size)
-    return demo.Piece(voice, name, source, 1600, 2 * member.size - 1600)
+    return corpus.Piece(voice, name, source, 1600, 2 * member.size - 1600)
 
 
 @pytest.mark.parametrize("g722", [False, True])
@@ -207,15 +207,15 @@ def test_regions_are_where_the_finished_utterance_differs(
     value = section()
     value["chain"] |= {"g722": g722, "dither_dbfs": [-90.0, -90.0], "max_crest_db": [40.0, 40.0]}
     value["partial"] |= {"crossfade_samples": 0, "source": source}
-    chosen = validate(demo.Protocol, value, "test")
+    chosen = validate(corpus.Protocol, value, "test")
     piece = piece_of(entry, "third", "p09")
     other = piece_of(entry, "third", "p05") if source == "other" else None
 
     def finished(attack: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
-        job = demo.Job(
+        job = corpus.Job(
             "D_P_0000000", "eval_partial", attack, piece, Context("it"), attack != "-", other
         )
-        made = demo.make(chosen, 1, job)
+        made = corpus.make(chosen, 1, job)
         path = entry_folder / f"{attack}.flac"
         path.write_bytes(made.flac)
         return read(AudioRef(str(path))).astype(float), manifest.pairs(made.regions)
@@ -239,7 +239,7 @@ def test_regions_are_where_the_finished_utterance_differs(
 def test_codec_delay_is_taken_back() -> None:
     for size in (5000, 5001):
         wave = (2000 * np.random.default_rng(0).standard_normal(size)).astype(np.int16)
-        out = demo_signal.through_g722(wave)
+        out = signal.through_g722(wave)
         assert out.size == size
         wanted = wave[100:-100].astype(float)
         error = {k: np.square(np.roll(out, k)[100:-100] - wanted).mean() for k in range(-30, 31)}
@@ -251,37 +251,37 @@ def test_filter_has_no_delay_and_keeps_the_band() -> None:
     chain = params().chain
     times = np.arange(16_000) / SAMPLE_RATE
     inside, below, above = (np.sin(2 * np.pi * f * times) for f in (1000, 20, 7900))
-    kept = demo_signal.band_limit(inside, chain)
+    kept = signal.band_limit(inside, chain)
     np.testing.assert_allclose(kept[1000:-1000], inside[1000:-1000], atol=0.01)
     for outside in (below, above):
-        middle = demo_signal.band_limit(outside, chain)[4000:12_000]
+        middle = signal.band_limit(outside, chain)[4000:12_000]
         assert np.abs(middle).max() < 0.2
 
 
 def test_trim_leaves_the_drawn_margin_and_stops_at_the_ends() -> None:
     value = section()
     value["chain"]["margin_ms"] = [20.0, 20.0]
-    chain = validate(demo.Protocol, value, "test").chain
+    chain = validate(corpus.Protocol, value, "test").chain
     wave = np.concatenate((np.zeros(1600), np.ones(8000), np.zeros(160)))
-    assert demo_signal.trim(wave, chain, np.random.default_rng(0)) == (1280, 9760)
+    assert signal.trim(wave, chain, np.random.default_rng(0)) == (1280, 9760)
 
 
 def test_long_speech_is_cut_in_the_middle_of_its_longest_pause() -> None:
     pieces = params().pieces
     parts = [np.ones(3 * SAMPLE_RATE), np.zeros(3200), np.ones(3 * SAMPLE_RATE)]
-    found, lost = demo_signal.cut(np.concatenate(parts), pieces)
+    found, lost = signal.cut(np.concatenate(parts), pieces)
     assert found == [(0, 48_000 + 1600), (48_000 + 1600, 99_200)]
     assert not lost
 
 
 def test_speech_without_a_pause_or_too_short_is_dropped_by_reason() -> None:
     pieces = params().pieces
-    assert demo_signal.cut(np.ones(6 * SAMPLE_RATE), pieces) == (
+    assert signal.cut(np.ones(6 * SAMPLE_RATE), pieces) == (
         [],
         {"too long, without a pause": 1},
     )
-    assert demo_signal.cut(np.ones(SAMPLE_RATE // 2), pieces) == ([], {"too short": 1})
-    assert demo_signal.cut(np.ones(10), pieces) == ([], {"too short": 1})
+    assert signal.cut(np.ones(SAMPLE_RATE // 2), pieces) == ([], {"too short": 1})
+    assert signal.cut(np.ones(10), pieces) == ([], {"too short": 1})
 
 
 @given(
@@ -295,7 +295,7 @@ def test_drawn_regions_are_disjoint_aligned_and_inside(
 ) -> None:
     partial = params().partial.model_copy(update={"ratio": ratio, "max_regions": max_regions})
     rng = np.random.default_rng(seed)
-    regions = demo_signal.draw_regions(rng.standard_normal(n_samples), partial, rng)
+    regions = signal.draw_regions(rng.standard_normal(n_samples), partial, rng)
     edges = [edge for region in regions for edge in region]
     assert 1 <= len(regions) <= max_regions
     assert edges == sorted(set(edges))
@@ -309,7 +309,7 @@ def test_drawn_regions_are_disjoint_aligned_and_inside(
 
 def test_utterance_too_short_for_a_region_is_refused() -> None:
     with pytest.raises(MixframeError, match="too short for a region of 1600"):
-        demo_signal.draw_regions(np.ones(1500), params().partial, np.random.default_rng(0))
+        signal.draw_regions(np.ones(1500), params().partial, np.random.default_rng(0))
 
 
 def test_unreadable_prompts_are_named_all_at_once(tmp_path: Path) -> None:
@@ -328,10 +328,10 @@ def test_failing_attack_is_named_with_its_utterance(
     broken = dataclasses.replace(ATTACKS["world"], synthesise=lambda *_: np.full(10, np.nan))
     monkeypatch.setitem(ATTACKS, "world", broken)
     piece = piece_of(entry, "third", "p01")
-    job = demo.Job("D_U_0000003", "eval_unseen", "world", piece, Context("it"))
+    job = corpus.Job("D_U_0000003", "eval_unseen", "world", piece, Context("it"))
     said = "D_U_0000003 from third/p01: attack 'world' gave 10 samples, 10 of them not finite"
     with pytest.raises(MixframeError, match=said):
-        demo.make(params(), 1, job)
+        corpus.make(params(), 1, job)
 
 
 def test_absent_voice_and_too_small_corpus_are_refused(
@@ -365,14 +365,14 @@ def test_bad_range_is_named() -> None:
     value = section()
     value["chain"]["level_dbfs"] = [-20.0, -30.0]
     with pytest.raises(MixframeError, match=r"chain.level_dbfs.*the smaller one first"):
-        validate(demo.Protocol, value, "test")
+        validate(corpus.Protocol, value, "test")
 
 
 def test_generators_depend_on_seed_and_names_alone() -> None:
     def first(*key: Any) -> int:
-        return int(demo.generator(*key).integers(2**62))
+        return int(corpus.generator(*key).integers(2**62))
 
     assert first(1, "a") == first(1, "a")
     assert len({first(1, "a"), first(2, "a"), first(1, "b"), first(1, "a", "b")}) == 4
     # A value that must hold on every machine: sha256("a") starts with ca978112ca1bbdca.
-    assert demo.stable_hash("a") == 0xCA978112CA1BBDCA
+    assert corpus.stable_hash("a") == 0xCA978112CA1BBDCA

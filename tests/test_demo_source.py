@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from mixframe.corpora import demo_source
-from mixframe.errors import MixframeError
-from mixframe.files import stage_lock
-from mixframe.section import validate
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import stage_lock
+from mixframe.base.schema import validate
+from mixframe.corpora.demo import source
 
 PROMPTS = {
     "hello.g722": b"hello" * 100,
@@ -95,7 +95,7 @@ def make_deb(folder: Path, tree: Tree) -> None:
 MAKERS = [make_folder, make_archive, make_deb]
 
 
-def params(**changes: Any) -> demo_source.Download:
+def params(**changes: Any) -> source.Download:
     plain = {
         "kind": "demo",
         "sources": ["folder"],
@@ -104,7 +104,7 @@ def params(**changes: Any) -> demo_source.Download:
         "version": "1.6.1",
         "voices": {"voice_A": {"language": "en", "sha256": SHA256}},
     }
-    return validate(demo_source.Download, {**plain, **changes}, "test")
+    return validate(source.Download, {**plain, **changes}, "test")
 
 
 @pytest.fixture(autouse=True)
@@ -138,19 +138,19 @@ def test_every_form_of_a_voice_gives_the_same_tar(
     elif make is make_deb and shutil.which("dpkg-deb") is None:
         pytest.skip("no dpkg-deb on this machine")
     make(Path("have"), PROMPTS)
-    entry = demo_source.download(params(), Path("data"))
+    entry = source.download(params(), Path("data"))
     expected = canonical("voice_A", PROMPTS)
     assert Path("data/voice_A.tar").read_bytes() == expected
     file = {"path": "data/voice_A.tar", "bytes": len(expected), "sha256": SHA256}
     assert entry == {"kind": "demo", "files": [file]}
     assert data_files() == ["voice_A.tar"]
-    entry = demo_source.download(params(), Path("data").absolute())
+    entry = source.download(params(), Path("data").absolute())
     assert entry["files"] == [file]
 
 
 def test_prompts_keep_their_order_and_names() -> None:
     make_archive(Path("have"), PROMPTS)
-    demo_source.download(params(), Path("data"))
+    source.download(params(), Path("data"))
     with tarfile.open("data/voice_A.tar") as tar:
         members = tar.getmembers()
         assert [m.name for m in members] == [
@@ -165,27 +165,27 @@ def test_prompts_keep_their_order_and_names() -> None:
 
 def test_a_second_run_needs_no_source(capsys: pytest.CaptureFixture[str]) -> None:
     make_folder(Path("have"), PROMPTS)
-    first = demo_source.download(params(), Path("data"))
+    first = source.download(params(), Path("data"))
     assert "5 prompts from source 'folder'" in capsys.readouterr().err
     shutil.rmtree("have")
     before = Path("data/voice_A.tar").stat().st_mtime_ns
-    assert demo_source.download(params(), Path("data")) == first
+    assert source.download(params(), Path("data")) == first
     assert Path("data/voice_A.tar").stat().st_mtime_ns == before
     assert "verified" in capsys.readouterr().err
 
 
 def test_a_damaged_tar_is_made_again_and_voices_that_are_there_are_kept() -> None:
     make_folder(Path("have"), PROMPTS)
-    demo_source.download(params(), Path("data"))
+    source.download(params(), Path("data"))
     Path("data/voice_A.tar").write_bytes(b"damaged")
-    demo_source.download(params(), Path("data"))
+    source.download(params(), Path("data"))
     assert Path("data/voice_A.tar").read_bytes() == canonical("voice_A", PROMPTS)
     lacking = {
         "voice_A": {"language": "en", "sha256": SHA256},
         "B": {"language": "ja", "sha256": "0" * 64},
     }
     with pytest.raises(MixframeError) as caught:
-        demo_source.download(params(voices=lacking), Path("data"))
+        source.download(params(voices=lacking), Path("data"))
     assert "B, source 'folder'" in str(caught.value)
     assert "voice_A" not in str(caught.value)
     assert data_files() == ["voice_A.tar"]
@@ -195,10 +195,10 @@ def test_a_source_with_other_content_is_passed_over(capsys: pytest.CaptureFixtur
     make_folder(Path("have"), OTHER)
     found = hashlib.sha256(canonical("voice_A", OTHER)).hexdigest()
     with pytest.raises(MixframeError, match=rf"voice_A.*'folder'.*{found}, expected {SHA256}"):
-        demo_source.download(params(), Path("data"))
+        source.download(params(), Path("data"))
     assert data_files() == []
     fake_apt(":", PROMPTS)
-    demo_source.download(params(sources=["folder", "debian"]), Path("data"))
+    source.download(params(sources=["folder", "debian"]), Path("data"))
     assert Path("data/voice_A.tar").read_bytes() == canonical("voice_A", PROMPTS)
     assert "5 prompts from source 'debian'" in capsys.readouterr().err
 
@@ -231,20 +231,20 @@ PACKAGE = "asterisk-core-sounds-en-g722=1.6.1-*"
 
 def test_apt_get_needs_no_update_where_it_has_lists() -> None:
     fake_apt(":", PROMPTS)
-    demo_source.download(params(sources=["debian"]), Path("data"))
+    source.download(params(sources=["debian"]), Path("data"))
     assert calls() == [PACKAGE]
 
 
 def test_root_renews_the_package_lists_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     fake_apt(NO_LISTS, PROMPTS)
-    demo_source.download(params(sources=["debian"]), Path("data"))
+    source.download(params(sources=["debian"]), Path("data"))
     assert calls() == [PACKAGE, "update", PACKAGE]
     Path("calls").unlink()
     fake_apt("echo 'E: Unable to locate package x' >&2; exit 100;", PROMPTS)
     two = {v: {"language": v, "sha256": "0" * 64} for v in ("en", "es")}
     with pytest.raises(MixframeError, match="Unable to locate"):
-        demo_source.download(params(sources=["debian"], voices=two), Path("data"))
+        source.download(params(sources=["debian"], voices=two), Path("data"))
     assert calls().count("update") == 1
 
 
@@ -252,14 +252,14 @@ def test_others_are_told_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     fake_apt(NO_LISTS, PROMPTS)
     with pytest.raises(MixframeError, match="sudo apt-get update"):
-        demo_source.download(params(sources=["debian"]), Path("data"))
+        source.download(params(sources=["debian"]), Path("data"))
     assert calls() == [PACKAGE]
 
 
 def test_when_all_sources_fail_one_message_has_every_reason() -> None:
     everything = params(sources=["folder", "debian", "upstream"], folder="")
     with pytest.raises(MixframeError) as caught:
-        demo_source.download(everything, Path("data"))
+        source.download(everything, Path("data"))
     message = str(caught.value)
     for reason in (
         "voice_A, source 'folder': the key 'folder' is empty",
@@ -282,16 +282,16 @@ def test_when_all_sources_fail_one_message_has_every_reason() -> None:
 )
 def test_a_folder_without_the_voice_is_named(change: dict[str, str], match: str) -> None:
     with pytest.raises(MixframeError, match=match):
-        demo_source.download(params(**change), Path("data"))
+        source.download(params(**change), Path("data"))
 
 
 def test_a_folder_with_two_voices_is_not_guessed_at() -> None:
     make_archive(Path("have"), {"a/x.g722": b"1", "b/x.g722": b"2"})
     with pytest.raises(MixframeError, match="of one voice expected, found a, b"):
-        demo_source.download(params(), Path("data"))
+        source.download(params(), Path("data"))
     make_archive(Path("have"), {})
     with pytest.raises(MixframeError, match=r"no \.g722 files"):
-        demo_source.download(params(), Path("data"))
+        source.download(params(), Path("data"))
 
 
 @pytest.mark.parametrize("dpkg", [True, False])
@@ -304,14 +304,14 @@ def test_a_cut_package_is_refused_wherever_it_was_cut(dpkg: bool, work: Path) ->
     for length in (0, 5, 8, 30, 70, 72, 150, len(data) // 2, len(data) - 40):
         package.write_bytes(data[:length])
         with pytest.raises(MixframeError, match=r"asterisk-core-sounds-en-g722_1\.6\.1-1_all"):
-            demo_source.download(params(), Path("data"))
+            source.download(params(), Path("data"))
         assert data_files() == []
 
 
 def test_two_runs_do_not_meet() -> None:
     make_folder(Path("have"), PROMPTS)
     with stage_lock(Path("data/.lock"), "test"), pytest.raises(MixframeError, match="another"):
-        demo_source.download(params(), Path("data"))
+        source.download(params(), Path("data"))
 
 
 @pytest.mark.parametrize(
@@ -342,9 +342,9 @@ def test_upstream_archives_come_by_http() -> None:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         there = f"http://127.0.0.1:{server.server_address[1]}"
-        demo_source.download(params(sources=["upstream"], upstream=f"{there}/sounds"), Path("data"))
+        source.download(params(sources=["upstream"], upstream=f"{there}/sounds"), Path("data"))
         with pytest.raises(MixframeError, match="HTTP 404"):
-            demo_source.download(params(sources=["upstream"], upstream=there), Path("more"))
+            source.download(params(sources=["upstream"], upstream=there), Path("more"))
         server.shutdown()
         thread.join()
     assert Path("data/voice_A.tar").read_bytes() == canonical("voice_A", PROMPTS)
@@ -358,7 +358,7 @@ def test_a_real_voice_by_apt_get(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("no apt-get on this machine")
     name = "ru_RU_f_IvrvoiceRU"
     real = params(sources=["debian"], voices={name: {"language": "ru", "sha256": RUSSIAN}})
-    demo_source.download(real, Path("data"))
+    source.download(real, Path("data"))
     with tarfile.open(f"data/{name}.tar") as tar:
         sizes = {m.name: m.size for m in tar}
     assert len(sizes) == 576

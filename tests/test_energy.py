@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from mixframe import energy
+from mixframe.base import energy
 
 
 def package(root: Path, name: str, microjoules: int, top: int = 1_000_000) -> Path:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import ndtri
 
-from mixframe import metrics, tables
+from mixframe.metrics import detection, tables
 from mixframe.stages.evaluate import DET_POINTS, det_curve, frame_figures
 
 
@@ -15,7 +15,7 @@ def test_a_thinned_curve_is_a_part_of_the_whole_one(n):
     bonafide, spoof = rng.standard_normal(n) + 1, rng.standard_normal(n)
     curve = det_curve(bonafide, spoof)
     assert len(curve) <= DET_POINTS
-    det = metrics.det_points(bonafide, spoof)
+    det = detection.det_points(bonafide, spoof)
     whole = set(zip(det.p_fa, det.p_miss, strict=True))
     assert set(zip(curve["p_fa"], curve["p_miss"], strict=True)) <= whole
     assert np.allclose(curve["x"], ndtri(curve["p_fa"]))

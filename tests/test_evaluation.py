@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixframe import evaluation, metrics
-from mixframe.bootstrap import holm, paired_bootstrap, pairwise_bootstrap
-from mixframe.calibration import Affine
-from mixframe.errors import MixframeError
+from mixframe.base.errors import MixframeError
+from mixframe.metrics import detection, evaluation
+from mixframe.metrics.bootstrap import holm, paired_bootstrap, pairwise_bootstrap
+from mixframe.metrics.calibration import Affine
 
-COSTS = metrics.DcfCosts(p_spoof=0.05, c_miss=1.0, c_fa=10.0)
+COSTS = detection.DcfCosts(p_spoof=0.05, c_miss=1.0, c_fa=10.0)
 BY_PROMPT = evaluation.Settings(COSTS, "prompt", resamples=50, level=0.95, seed=1)
 BY_TRIAL = evaluation.Settings(COSTS, "trial", resamples=50, level=0.95, seed=1)
 
@@ -39,7 +39,7 @@ def classes(table):
 def test_pooled_figures_are_those_of_the_trials():
     table = trials()
     figures = evaluation.pooled([table], BY_PROMPT)
-    assert figures["eer"] == metrics.eer(*classes(table))
+    assert figures["eer"] == detection.eer(*classes(table))
     assert (figures["n_bonafide"], figures["n_spoof"]) == (60, 60)
     assert figures["eer_low"] <= figures["eer"] <= figures["eer_high"]
     assert figures == evaluation.pooled([table], BY_PROMPT)
@@ -70,14 +70,14 @@ def test_an_attack_stands_against_all_bona_fide_trials_and_a_codec_against_its_o
     assert list(by_attack) == ["A1", "A2"]
     for attack, entry in by_attack.items():
         mine = table.loc[table["attack"] == attack, "score"]
-        assert entry["eer"] == metrics.eer(bonafide, mine)
-        assert entry["min_dcf"] == metrics.min_dcf(bonafide, mine, COSTS)
+        assert entry["eer"] == detection.eer(bonafide, mine)
+        assert entry["min_dcf"] == detection.min_dcf(bonafide, mine, COSTS)
         assert entry["eer_low"] <= entry["eer_high"]
         assert (entry["n_bonafide"], entry["n_spoof"]) == (60, len(mine))
     by_codec = evaluation.by_condition([table], "codec", BY_TRIAL)
     assert list(by_codec) == ["alaw", "none"]
     for codec, entry in by_codec.items():
-        assert entry["eer"] == metrics.eer(*classes(table[table["codec"] == codec]))
+        assert entry["eer"] == detection.eer(*classes(table[table["codec"] == codec]))
         assert (entry["n_bonafide"], entry["n_spoof"]) == (30, 30)
 
 
@@ -110,8 +110,10 @@ def test_calibrated_figures_are_those_of_the_mapped_scores():
     found = evaluation.calibrated(runs, fitted, COSTS)
     assert found is not None
     mapped = [[a(s) for s in classes(run)] for run, a in zip(runs, fitted, strict=True)]
-    assert found["cllr"] == pytest.approx(np.mean([metrics.cllr(*m) for m in mapped]))
-    assert found["act_dcf"] == pytest.approx(np.mean([metrics.act_dcf(*m, COSTS) for m in mapped]))
+    assert found["cllr"] == pytest.approx(np.mean([detection.cllr(*m) for m in mapped]))
+    assert found["act_dcf"] == pytest.approx(
+        np.mean([detection.act_dcf(*m, COSTS) for m in mapped])
+    )
     assert (found["slope"], found["offset"]) == ([2.0, 0.5], [-1.0, 0.25])
     assert evaluation.calibrated(runs, [fitted[0], None], COSTS) is None
 
@@ -123,7 +125,7 @@ def test_pairwise_differences_are_the_paired_ones():
     )
     assert list(found) == [("a", "b"), ("a", "c"), ("b", "c")]
     for (first, second), result in found.items():
-        rates = [metrics.eer(*classes(tables[name])) for name in (first, second)]
+        rates = [detection.eer(*classes(tables[name])) for name in (first, second)]
         assert result.eer.estimate == rates[0] - rates[1]
     only = pairwise_bootstrap(
         {name: [classes(tables[name])] for name in ("a", "b")}, COSTS, seed=3, resamples=60

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixframe import fetch
-from mixframe.errors import MixframeError
+from mixframe.base.errors import MixframeError
+from mixframe.corpora import fetch
 
 CONTENT = hashlib.shake_256(b"corpus").digest(700_000)
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()

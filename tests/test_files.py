@@ -5,8 +5,8 @@ import multiprocessing
 
 import pytest
 
-from mixframe.errors import MixframeError, listing
-from mixframe.files import atomic_path, digest, need_space, stage_lock, write_json
+from mixframe.base.errors import MixframeError, listing
+from mixframe.base.files import atomic_path, digest, need_space, stage_lock, write_json
 from mixframe.stages.context import fresh_folder
 
 

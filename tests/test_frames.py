@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixframe.errors import MixframeError
-from mixframe.frames import FrameGrid
+from mixframe.audio.frames import FrameGrid
+from mixframe.base.errors import MixframeError
 
 WAV2VEC2 = FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
 

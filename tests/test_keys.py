@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mixframe import keys
-from mixframe.errors import MixframeError
+from mixframe.base.errors import MixframeError
+from mixframe.metrics import protocols
 
 LA19 = "LA_1 LA_E_1 - - bonafide\nLA_2 LA_E_2 - A11 spoof\n"
 LA21 = (
@@ -70,7 +70,7 @@ def put(tmp_path, text, name="keys.txt"):
     ],
 )
 def test_forms_are_told_by_their_content(tmp_path, text, expected):
-    table = keys.read(put(tmp_path, text))
+    table = protocols.read(put(tmp_path, text))
     assert {column: table[column].tolist() for column in expected} == expected
     assert not [column for column in table if not column.isidentifier()]
 
@@ -78,7 +78,7 @@ def test_forms_are_told_by_their_content(tmp_path, text, expected):
 def test_a_manifest_has_its_sets_as_subsets(tmp_path, make_manifest):
     table = make_manifest({"train": 2, "eval": 3})
     table.to_parquet(tmp_path / "manifest.parquet")
-    found = keys.read(tmp_path / "manifest.parquet")
+    found = protocols.read(tmp_path / "manifest.parquet")
     assert found["subset"].tolist() == table["set"].tolist()
     assert found["trial"].tolist() == table["utterance"].tolist()
 
@@ -103,7 +103,7 @@ def test_a_manifest_has_its_sets_as_subsets(tmp_path, make_manifest):
 )
 def test_bad_keys_are_named_with_their_line(tmp_path, text, messages):
     with pytest.raises(MixframeError) as caught:
-        keys.read(put(tmp_path, text))
+        protocols.read(put(tmp_path, text))
     for message in messages:
         assert message in str(caught.value)
 
@@ -113,28 +113,28 @@ SCORES = "LA_E_1 0\nLA_E_2 2\nLA_E_3 3\nLA_E_4 1\n"
 
 def test_the_published_subset_is_the_default(tmp_path):
     scores, metadata = put(tmp_path, SCORES, "s.txt"), put(tmp_path, LA21)
-    pooled = keys.join(scores, metadata)
+    pooled = protocols.join(scores, metadata)
     assert (pooled.subset, pooled.n_keys) == ("eval", 4)
     assert pooled.table["trial"].tolist() == ["LA_E_1", "LA_E_2"]
-    everything = keys.join(scores, metadata, "all")
+    everything = protocols.join(scores, metadata, "all")
     assert everything.subset is None
     assert everything.table["score"].tolist() == [0, 2, 3, 1]
     # A file with the subset's trials alone will do.
-    assert keys.join(put(tmp_path, "LA_E_2 2\nLA_E_1 0\n", "e.txt"), metadata).n_keys == 4
+    assert protocols.join(put(tmp_path, "LA_E_2 2\nLA_E_1 0\n", "e.txt"), metadata).n_keys == 4
 
 
 def test_a_subset_needs_its_trials_and_no_unknown_ones(tmp_path):
     metadata = put(tmp_path, LA21)
     with pytest.raises(MixframeError) as caught:
-        keys.join(put(tmp_path, "LA_E_1 0\nLA_E_3 1\nother 1\n", "s.txt"), metadata)
+        protocols.join(put(tmp_path, "LA_E_1 0\nLA_E_3 1\nother 1\n", "s.txt"), metadata)
     assert "s.txt and" in str(caught.value)
     assert "subset eval" in str(caught.value)
     assert "1 trials of the keys have no score: LA_E_2" in str(caught.value)
     assert "1 scores are for trials that are not in the keys: other" in str(caught.value)
     with pytest.raises(MixframeError, match=r"--subset x: expected one of eval, hidden, progress"):
-        keys.join(put(tmp_path, SCORES, "s.txt"), metadata, "x")
+        protocols.join(put(tmp_path, SCORES, "s.txt"), metadata, "x")
     with pytest.raises(MixframeError, match="--subset eval: these keys have no subsets"):
-        keys.join(put(tmp_path, "LA_E_1 0\nLA_E_2 1\n", "s.txt"), put(tmp_path, LA19), "eval")
+        protocols.join(put(tmp_path, "LA_E_1 0\nLA_E_2 1\n", "s.txt"), put(tmp_path, LA19), "eval")
 
 
 ASV_KEYS = "".join(
@@ -147,7 +147,7 @@ ASV_KEYS = "".join(
 
 def test_asv_scores_of_2019_and_2021(tmp_path):
     old = put(tmp_path, "- target 3\n- nontarget 1\nA07 spoof 2\n- target 4.5\n", "asv.txt")
-    found = keys.read_asv(old)
+    found = protocols.read_asv(old)
     assert [v.tolist() for v in (found.target, found.nontarget, found.spoof)] == [
         [3, 4.5],
         [1],
@@ -155,9 +155,9 @@ def test_asv_scores_of_2019_and_2021(tmp_path):
     ]
     new = put(tmp_path, "".join(f"LA_1 LA_E_{i} {i}.5\n" for i in range(4)), "score.txt")
     metadata = put(tmp_path, ASV_KEYS)
-    assert keys.read_asv(new, metadata, "eval").target.tolist() == [0.5]
-    assert keys.read_asv(new, metadata).target.tolist() == [0.5, 3.5]
-    assert np.isfinite(keys.read_asv(new, metadata, "eval").spoof).all()
+    assert protocols.read_asv(new, metadata, "eval").target.tolist() == [0.5]
+    assert protocols.read_asv(new, metadata).target.tolist() == [0.5, 3.5]
+    assert np.isfinite(protocols.read_asv(new, metadata, "eval").spoof).all()
 
 
 @pytest.mark.parametrize(
@@ -175,4 +175,4 @@ def test_asv_scores_of_2019_and_2021(tmp_path):
 def test_bad_asv_scores_are_named(tmp_path, scores, with_keys, message):
     metadata = put(tmp_path, ASV_KEYS) if with_keys else None
     with pytest.raises(MixframeError, match=message):
-        keys.read_asv(put(tmp_path, scores, "asv.txt"), metadata)
+        protocols.read_asv(put(tmp_path, scores, "asv.txt"), metadata)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
 
-from mixframe import lfcc, manifest, metrics
-from mixframe.audio import read
-from mixframe.params import Lfcc
-from mixframe.systems import load_mixtures, save_mixtures
+from mixframe.audio import manifest
+from mixframe.audio.io import read
+from mixframe.metrics import detection
+from mixframe.models import lfcc
+from mixframe.models.params import Lfcc
+from mixframe.stages.systems import load_mixtures, save_mixtures
 
 PARAMS = Lfcc(
     kind="lfcc",
@@ -47,4 +49,4 @@ def test_loud_tones_are_told_from_quiet_ones_and_models_survive_their_file(make_
     scores = {x: lfcc.score(loaded["bonafide"], loaded["spoof"], dev[x]) for x in dev}
     again = lfcc.score(mixtures["bonafide"], mixtures["spoof"], dev["spoof"])
     assert np.array_equal(scores["spoof"], again)
-    assert metrics.eer(scores["bonafide"], scores["spoof"]) < 0.2
+    assert detection.eer(scores["bonafide"], scores["spoof"]) < 0.2

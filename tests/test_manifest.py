@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from mixframe import manifest
-from mixframe.errors import MixframeError
+from mixframe.audio import manifest
+from mixframe.base.errors import MixframeError
 from mixframe.stages.protocol import protocol_lines
 
 

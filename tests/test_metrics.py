@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from mixframe.errors import MixframeError
-from mixframe.metrics import (
+from mixframe.base.errors import MixframeError
+from mixframe.metrics.detection import (
     DcfCosts,
     TdcfCosts,
     act_dcf,

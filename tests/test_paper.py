@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mixframe import paper
-from mixframe.errors import MixframeError
-from mixframe.files import write_json
-from mixframe.params import read_preset
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import write_json
+from mixframe.experiment.params import read_preset
+from mixframe.report import paper
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from mixframe import params
+from mixframe.base.errors import MixframeError
 from mixframe.cli import main
-from mixframe.errors import MixframeError
+from mixframe.experiment import params
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(p.stem for p in (ROOT / "presets").glob("*.yaml"))

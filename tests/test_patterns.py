@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixframe.patterns import PATTERNS, Limits
+from mixframe.splicing.patterns import PATTERNS, Limits
 
 limits = st.builds(
     lambda n, k, shortest, extra, ratio: Limits(n, k, shortest, shortest + extra, ratio),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from mixframe.audio import AudioRef, encode_flac, read, tar_writer
-from mixframe.probe import Probed, Target, probe, probe_one
+from mixframe.audio.io import AudioRef, encode_flac, read, tar_writer
+from mixframe.corpora.probe import Probed, Target, probe, probe_one
 from tests.conftest import tone
 
 
@@ -102,8 +102,8 @@ def test_members_of_a_tar_and_any_number_of_workers(tmp_path):
 RUN = """
 import sys
 from pathlib import Path
-from mixframe.audio import AudioRef
-from mixframe.probe import Target, probe
+from mixframe.audio.io import AudioRef
+from mixframe.corpora.probe import Target, probe
 if __name__ == "__main__":
     path = Path(sys.argv[1])
     targets = [Target(AudioRef(str(path)), i, 0) for i in range(20_000)]

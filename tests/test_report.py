@@ -18,14 +18,16 @@ import soundfile
 import yaml
 from PIL import Image
 
-from mixframe import manifest, scorefiles, splicing
-from mixframe.audio import encode_flac, tar_writer
-from mixframe.errors import MixframeError
-from mixframe.files import read_json, write_json, write_text
-from mixframe.layout import Layout
-from mixframe.params import Grid, Preset, read_preset
+from mixframe.audio import manifest
+from mixframe.audio.io import encode_flac, tar_writer
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import read_json, write_json, write_text
+from mixframe.experiment.layout import Layout
+from mixframe.experiment.params import Grid, Preset, read_preset
+from mixframe.metrics import scorefiles
 from mixframe.report import collect, figures, render
 from mixframe.report.pipeline import Edge, Pipeline, Stage, layout, read_pipeline
+from mixframe.splicing import planning, rendering
 from mixframe.stages import evaluate, report
 from mixframe.stages.context import Context
 from tests import chromium
@@ -44,7 +46,7 @@ GRID = Grid(
     seed=[0],
     set=SETS,
 )
-FRAMES = splicing.FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
+FRAMES = planning.FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
 SEPARATION = {"lfcc": 0.5, "mfpt": 3.0}
 ATTACKS = {
     "train": ["world"],
@@ -124,8 +126,8 @@ def fill(grid: Grid = GRID) -> Context:
     )
     write_text(files.curve("pretrain"), "\n")
     policy = preset.splice["heldout"]
-    plan = splicing.plan(table, policy, FRAMES, 1)
-    splicing.write_plan(plan, files.plan("heldout"))
+    plan = planning.plan(table, policy, FRAMES, 1)
+    planning.write_plan(plan, files.plan("heldout"))
     for system in grid.posttrained:
         _frames(files, table, plan, system, rng)
         write_text(files.curve("posttrain", system), "step,loss,lr,frame_eer\n5,0.6,0.1,0.4\n")
@@ -184,8 +186,8 @@ def _frames(
     partial = table[table["set"] == "eval_partial"]
     parts = []
     for name, utterances, found in (
-        ("heldout", plan["base"], splicing.recipes(plan, where)),
-        ("eval_partial", partial["utterance"], splicing.as_recorded(partial)),
+        ("heldout", plan["base"], rendering.recipes(plan, where)),
+        ("eval_partial", partial["utterance"], rendering.as_recorded(partial)),
     ):
         labels = [FRAMES.labels(r.regions, r.n_samples) for r in found]
         scores = [(rng.normal(0, 1, len(v)) - 2.0 * v).astype(np.float32) for v in labels]
@@ -398,10 +400,10 @@ def test_the_audio_is_the_rendered_splice(there: Context) -> None:
     mistakes = collect.collect("made", there.preset, there.files, GRID).mistakes
     assert len(sounds) == 3 + len(mistakes)
     table = manifest.read(there.files.manifest)
-    plan = splicing.read_plan(there.files.plan("heldout"))
+    plan = planning.read_plan(there.files.plan("heldout"))
     where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
     row = plan[(plan["base"] == frames["utterance"].iloc[0]) & (plan["injector"] != "")]
-    wave, labels = splicing.load(splicing.recipes(row, where)[0], FRAMES, collect.audio.read)
+    wave, labels = rendering.load(rendering.recipes(row, where)[0], FRAMES, collect.audio.read)
     assert sounds[0].split(",")[1] == base64.b64encode(encode_flac(wave)).decode()
     heard, rate = soundfile.read(BytesIO(base64.b64decode(sounds[0].split(",")[1])))
     assert (rate, len(heard)) == (16_000, len(wave))

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixframe.errors import MixframeError
-from mixframe.files import atomic_path, write_json
-from mixframe.layout import Layout
-from mixframe.params import Grid
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import atomic_path, write_json
+from mixframe.experiment.layout import Layout
+from mixframe.experiment.params import Grid
 from mixframe.report.collect import Example
 from mixframe.report.figures import to_png, to_svg
 from mixframe.report.render import inline_svg

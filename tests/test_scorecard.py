@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mixframe import metrics
 from mixframe.cli import main
-from mixframe.scorefiles import write_keys, write_scores
+from mixframe.metrics import detection
+from mixframe.metrics.scorefiles import write_keys, write_scores
 
-COSTS = metrics.DcfCosts(p_spoof=0.05, c_miss=1, c_fa=10)
+COSTS = detection.DcfCosts(p_spoof=0.05, c_miss=1, c_fa=10)
 JSON_KEYS = {
     "scores",
     "keys",
@@ -86,7 +86,7 @@ def test_the_published_subset_is_evaluated_by_speaker(folder):
     found = json.loads((folder / "out.json").read_text())
     assert set(found) == JSON_KEYS
     bonafide, spoof = values(folder)
-    expected = metrics.point_metrics(bonafide, spoof, COSTS)
+    expected = detection.point_metrics(bonafide, spoof, COSTS)
     assert {key: found[key] for key in expected} == expected
     assert found["subset"] == "eval"
     assert found["resampling"] == {
@@ -153,7 +153,7 @@ def test_a_swapped_sign_and_few_speakers_are_warned_about(folder):
 def test_compare_says_what_the_trials_support(folder):
     done = call("compare", "good.txt", "poor.txt", "--keys", "keys.txt", "--json", "out.json")
     found = json.loads((folder / "out.json").read_text())
-    rates = [metrics.eer(*values(folder, name)) for name in ("good.txt", "poor.txt")]
+    rates = [detection.eer(*values(folder, name)) for name in ("good.txt", "poor.txt")]
     assert (found["eer"]["first"], found["eer"]["second"]) == tuple(rates)
     assert found["eer"]["difference"] == rates[0] - rates[1] < 0
     assert found["eer"]["high"] < 0

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixframe.errors import MixframeError
-from mixframe.scorefiles import (
+from mixframe.base.errors import MixframeError
+from mixframe.metrics.scorefiles import (
     align,
     by_class,
     read_keys,

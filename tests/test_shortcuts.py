@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixframe.audio import encode_flac, tar_writer
-from mixframe.shortcuts import shortcuts, statistics
+from mixframe.audio.io import encode_flac, tar_writer
+from mixframe.corpora.shortcuts import shortcuts, statistics
 
 RATE = 16_000
 

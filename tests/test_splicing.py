@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixframe import manifest, splicing
-from mixframe.audio import AudioRef, read
-from mixframe.errors import MixframeError
-from mixframe.frames import FrameGrid
-from mixframe.params import Splice, SplicePattern
+from mixframe.audio import manifest
+from mixframe.audio.frames import FrameGrid
+from mixframe.audio.io import AudioRef, read
+from mixframe.base.errors import MixframeError
+from mixframe.splicing import planning, rendering
+from mixframe.splicing.params import Splice, SplicePattern
 
 GRID = FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
 POLICY = Splice(
@@ -69,10 +70,10 @@ def test_every_row_can_be_rendered_and_gives_its_labels_back(
         injector=injector,
         pattern=POLICY.pattern.model_copy(update={"name": pattern}),
     )
-    planned = splicing.plan(table, wanted, GRID, seed)
+    planned = planning.plan(table, wanted, GRID, seed)
     assert len(planned) == 2 * (table["label"] == "bonafide").sum()
     where = {u: AudioRef(u) for u in samples}
-    for row, recipe in zip(planned.itertuples(), splicing.recipes(planned, where), strict=True):
+    for row, recipe in zip(planned.itertuples(), rendering.recipes(planned, where), strict=True):
         assert row.base != row.injector
         assert row.base_start + row.n_samples <= samples[row.base]
         for start, end, source in zip(row.starts, row.ends, row.sources, strict=True):
@@ -84,19 +85,19 @@ def test_every_row_can_be_rendered_and_gives_its_labels_back(
             # The base is 0 everywhere and the injector 1, so the waveform shows what came whence.
             return np.full(n, float(ref.path != base), dtype=np.float32)
 
-        wave, labels = splicing.load(replace(recipe, crossfade=0, gain_db=0.0), GRID, marked)
+        wave, labels = rendering.load(replace(recipe, crossfade=0, gain_db=0.0), GRID, marked)
         frames = [wave[t * 320 : t * 320 + 400].mean() for t in range(len(labels))]
         assert labels.tolist() == [int(share >= 0.5) for share in frames]
 
 
 def test_a_row_depends_on_its_base_and_not_on_the_others():
     table = table_of([16_000] * 40)
-    planned = splicing.plan(table, policy(speaker="any", injector="spoof"), GRID, 7)
+    planned = planning.plan(table, policy(speaker="any", injector="spoof"), GRID, 7)
     fewer = table[~((table["label"] == "bonafide") & (table.index > 19))]
-    again = splicing.plan(fewer, policy(speaker="any", injector="spoof"), GRID, 7)
+    again = planning.plan(fewer, policy(speaker="any", injector="spoof"), GRID, 7)
     both = planned[planned["base"].isin(again["base"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(both, again)
-    other = splicing.plan(table, policy(), GRID, 8)
+    other = planning.plan(table, policy(), GRID, 8)
     assert (other["injector"] != planned["injector"]).any()
 
 
@@ -104,7 +105,7 @@ def test_a_row_depends_on_its_base_and_not_on_the_others():
 def test_the_speaker_wish_is_met_where_it_can_be(speaker):
     table = table_of([16_000] * 60)
     who = dict(zip(table["utterance"], table["speaker"], strict=True))
-    planned = splicing.plan(table, policy(speaker=speaker), GRID, 0)
+    planned = planning.plan(table, policy(speaker=speaker), GRID, 0)
     spliced = planned[planned["injector"] != ""]
     same = [who[b] == who[i] for b, i in zip(spliced["base"], spliced["injector"], strict=True)]
     assert len(spliced) > 50
@@ -114,12 +115,12 @@ def test_the_speaker_wish_is_met_where_it_can_be(speaker):
 def test_a_speaker_alone_gets_another_ones_injector():
     table = table_of([16_000, 16_000, 16_000, 16_000], speakers=2)
     table.loc[0, "speaker"] = "someone"
-    planned = splicing.plan(table, policy(), GRID, 0)
+    planned = planning.plan(table, policy(), GRID, 0)
     assert (planned["injector"] != "").all()
 
 
 def test_clean_rows_have_no_region_and_come_at_their_share():
-    planned = splicing.plan(table_of([32_000] * 800), policy(clean_share=0.25), GRID, 0)
+    planned = planning.plan(table_of([32_000] * 800), policy(clean_share=0.25), GRID, 0)
     clean = planned["injector"] == ""
     assert clean.mean() == pytest.approx(0.25, abs=0.05)
     assert all(len(s) == 0 for s in planned.loc[clean, "starts"])
@@ -128,34 +129,34 @@ def test_clean_rows_have_no_region_and_come_at_their_share():
 
 def test_an_injector_is_long_enough_or_the_row_stays_clean():
     table = table_of([500, 32_000] * 5)
-    assert (splicing.plan(table, policy(), GRID, 0)["injector"] == "").all()
+    assert (planning.plan(table, policy(), GRID, 0)["injector"] == "").all()
 
 
 def test_missing_roles_are_named():
     table = table_of([16_000] * 6)
     with pytest.raises(MixframeError, match="'train' has no utterance for injector = spoof"):
-        splicing.plan(table[table["label"] == "bonafide"], policy(), GRID, 0)
+        planning.plan(table[table["label"] == "bonafide"], policy(), GRID, 0)
     with pytest.raises(MixframeError, match="'dev' has no utterance for base = bonafide"):
-        splicing.plan(table, policy(set="dev"), GRID, 0)
+        planning.plan(table, policy(set="dev"), GRID, 0)
 
 
 def test_a_plan_survives_its_file(tmp_path):
-    planned = splicing.plan(table_of([16_000] * 10), policy(), GRID, 0)
-    splicing.write_plan(planned, tmp_path / "plan.parquet")
-    restored = splicing.read_plan(tmp_path / "plan.parquet")
+    planned = planning.plan(table_of([16_000] * 10), policy(), GRID, 0)
+    planning.write_plan(planned, tmp_path / "plan.parquet")
+    restored = planning.read_plan(tmp_path / "plan.parquet")
     as_text = [
         json.dumps([[list(map(int, c)) for c in (r.starts, r.ends, r.sources)]])
         for r in restored.itertuples()
     ]
     assert as_text == [json.dumps([[r.starts, r.ends, r.sources]]) for r in planned.itertuples()]
-    splicing.write_plan(planned, tmp_path / "again.parquet")
+    planning.write_plan(planned, tmp_path / "again.parquet")
     assert (tmp_path / "plan.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
 
 
 def test_a_plan_of_another_manifest_is_refused():
-    planned = splicing.plan(table_of([16_000] * 4), policy(), GRID, 0)
+    planned = planning.plan(table_of([16_000] * 4), policy(), GRID, 0)
     with pytest.raises(MixframeError, match=r"names \d utterances that the manifest lacks"):
-        splicing.recipes(planned, {"u1": AudioRef("u1")})
+        rendering.recipes(planned, {"u1": AudioRef("u1")})
 
 
 waves = st.integers(0, 2**31).map(lambda s: np.random.default_rng(s).standard_normal(2000) * 0.1)
@@ -171,7 +172,7 @@ waves = st.integers(0, 2**31).map(lambda s: np.random.default_rng(s).standard_no
 )
 def test_render_leaves_the_outside_alone_and_blends_inside(base, part, start, length, fade, gain):
     base, part = base.astype(np.float32), part.astype(np.float32)[:length]
-    out = splicing.render(base, [part], [(start, start + length)], fade, gain)
+    out = rendering.render(base, [part], [(start, start + length)], fade, gain)
     outside = np.ones(2000, dtype=bool)
     outside[start : start + length] = False
     assert np.array_equal(out[outside], base[outside])
@@ -188,7 +189,7 @@ def test_render_leaves_the_outside_alone_and_blends_inside(base, part, start, le
 
 
 def test_crossfade_by_hand():
-    out = splicing.render(
+    out = rendering.render(
         np.zeros(8, np.float32), [np.ones(6, np.float32)], [(1, 7)], crossfade=2, gain_db=0.0
     )
     assert out.tolist() == [0, 0.25, 0.75, 1, 1, 0.75, 0.25, 0]
@@ -196,16 +197,16 @@ def test_crossfade_by_hand():
 
 def test_gain_is_limited_and_silence_is_left_alone():
     loud, quiet = np.full(100, 1.0, np.float32), np.full(100, 1e-3, np.float32)
-    out = splicing.render(loud, [quiet], [(0, 100)], 0, gain_db=20.0)
+    out = rendering.render(loud, [quiet], [(0, 100)], 0, gain_db=20.0)
     assert out == pytest.approx(1e-2)
     silent = np.zeros(100, np.float32)
-    assert np.array_equal(splicing.render(loud, [silent], [(0, 100)], 0, 20.0), silent)
-    assert np.array_equal(splicing.render(silent, [quiet], [(0, 100)], 0, 20.0), quiet)
+    assert np.array_equal(rendering.render(loud, [silent], [(0, 100)], 0, 20.0), silent)
+    assert np.array_equal(rendering.render(silent, [quiet], [(0, 100)], 0, 20.0), quiet)
 
 
 def test_rendering_reads_only_the_injected_samples(make_manifest):
     table = make_manifest({"train": 6})
-    planned = splicing.plan(table, policy(), GRID, 3)
+    planned = planning.plan(table, policy(), GRID, 3)
     where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
     asked = []
 
@@ -213,9 +214,9 @@ def test_rendering_reads_only_the_injected_samples(make_manifest):
         asked.append(n)
         return read(ref, start, n)
 
-    for recipe in splicing.recipes(planned, where):
+    for recipe in rendering.recipes(planned, where):
         asked.clear()
-        wave, labels = splicing.load(recipe, GRID, spy)
+        wave, labels = rendering.load(recipe, GRID, spy)
         assert asked == [recipe.n_samples, *(e - s for s, e in recipe.regions)]
         assert len(wave) == recipe.n_samples
         assert labels.sum() == sum((e - s) // 320 for s, e in recipe.regions)
@@ -224,7 +225,7 @@ def test_rendering_reads_only_the_injected_samples(make_manifest):
 def test_recorded_splices_carry_the_manifests_regions(make_manifest):
     table = make_manifest({"train": 1}, seconds=(1.0, 1.0))
     table.at[0, "regions"] = [640, 1280]
-    spoof, bonafide = splicing.as_recorded(table)
-    _, labels = splicing.load(spoof, GRID, read)
+    spoof, bonafide = rendering.as_recorded(table)
+    _, labels = rendering.load(spoof, GRID, read)
     assert np.flatnonzero(labels).tolist() == [2, 3]
-    assert splicing.load(bonafide, GRID, read)[1].sum() == 0
+    assert rendering.load(bonafide, GRID, read)[1].sum() == 0

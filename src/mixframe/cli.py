@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import click
 
 from mixframe import __version__
-from mixframe.errors import MixframeError
-from mixframe.imports import importing
-from mixframe.progress import is_main
+from mixframe.base.errors import MixframeError
+from mixframe.base.imports import importing
+from mixframe.base.progress import is_main
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def _context(preset: str | None, compute: dict[str, Any], seed: int | None = None) -> Any:
-    from mixframe import params
+    from mixframe.experiment import params
     from mixframe.stages.context import open_context
 
     given = {key: value for key, value in compute.items() if value is not None}
@@ -113,14 +113,14 @@ def _in_processes(context: Any, training: str = "", system: str = "") -> Any:
     """
     processes = context.compute.processes
     if processes > 1 and "WORLD_SIZE" not in os.environ:
-        from mixframe.params import pick
+        from mixframe.experiment.params import pick
 
         if training:
             section = getattr(context.preset, training)
             section = pick(section, system, training) if system else section
             if train := getattr(section, "train", None):
                 train.share(processes, ".".join(filter(None, (training, system))))
-        from mixframe.processes import launch
+        from mixframe.base.processes import launch
 
         launch(processes)
     return context
@@ -132,7 +132,7 @@ def _module(name: str) -> Any:
 
 
 def _grid() -> Any:
-    from mixframe import params
+    from mixframe.experiment import params
 
     return params.read_choice().grid
 
@@ -214,7 +214,7 @@ def _file_options(function: F) -> F:
 
 
 def _inputs(keys: Path, workers: int | None, options: dict[str, Any]) -> Any:
-    from mixframe.scorecard import Inputs
+    from mixframe.metrics.scorecard import Inputs
 
     names = ("subset", "unit", "resamples", "level", "seed")
     workers = workers or os.cpu_count() or 1
@@ -228,7 +228,7 @@ def _say(figures: dict[str, Any], text: str, json_file: str | None) -> None:
     else:
         click.echo(text)
     if json_file not in (None, "-"):
-        from mixframe.files import write_json
+        from mixframe.base.files import write_json
 
         write_json(Path(json_file), figures)
     for warning in figures["warnings"]:
@@ -277,8 +277,8 @@ def evaluate(
             raise click.UsageError("a score file needs --keys, and no option of a preset")
         if (dev is None) != (dev_keys is None) or (asv_keys is not None and asv is None):
             raise click.UsageError("--dev goes with --dev-keys, --asv-keys with --asv")
-        from mixframe import scorecard
-        from mixframe.keys import read_asv
+        from mixframe.metrics import scorecard
+        from mixframe.metrics.protocols import read_asv
 
         figures = scorecard.evaluate(
             scores,
@@ -316,7 +316,7 @@ def compare(first: Path, second: Path, keys: Path, workers: int, **options: Any)
     Prints the differences of EER and minDCF, FIRST minus SECOND, with their intervals and p-values
     by a paired bootstrap.
     """
-    from mixframe import scorecard
+    from mixframe.metrics import scorecard
 
     figures = scorecard.compare(first, second, _inputs(keys, workers, options))
     _say(figures, scorecard.comparison_text(figures), options["json"])
@@ -333,9 +333,9 @@ def use(name: str) -> None:
     """Make NAME the preset, with its grid, in params.yaml, and its folders under results/."""
     from ruamel.yaml import YAML
 
-    from mixframe import dag
-    from mixframe.files import atomic_path
-    from mixframe.params import read_choice, read_preset
+    from mixframe.base.files import atomic_path
+    from mixframe.experiment import dag
+    from mixframe.experiment.params import read_choice, read_preset
 
     yaml, path = YAML(), Path("params.yaml")
     yaml.width = 1000
@@ -360,9 +360,9 @@ def use(name: str) -> None:
 @click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
 def show(preset: str | None) -> None:
     """Print the result table of a preset and say where its report is."""
-    from mixframe.files import need_file
-    from mixframe.layout import Layout
-    from mixframe.params import preset_path, read_choice
+    from mixframe.base.files import need_file
+    from mixframe.experiment.layout import Layout
+    from mixframe.experiment.params import preset_path, read_choice
 
     name = preset or read_choice().preset
     preset_path(name)
@@ -380,9 +380,9 @@ def timings(preset: str | None, write: bool) -> None:
 
     Energy is that of the processors (Linux RAPL), where the machine lets it be read.
     """
-    from mixframe.files import need_file, read_json, write_json
-    from mixframe.layout import Layout
-    from mixframe.params import read_choice
+    from mixframe.base.files import need_file, read_json, write_json
+    from mixframe.experiment.layout import Layout
+    from mixframe.experiment.params import read_choice
 
     files = Layout(preset or read_choice().preset)
     seconds = read_json(need_file(files.local_timings, "download"))
@@ -406,12 +406,12 @@ def params(section: str | None, preset: str | None, count: bool) -> None:
     """Print the validated configuration, or one SECTION of it (splice, finetune.lora ...)."""
     import yaml
 
-    from mixframe.params import read_choice, read_preset
+    from mixframe.experiment.params import read_choice, read_preset
 
     name = preset or read_choice().preset
     if count:
-        from mixframe.layout import Layout
-        from mixframe.models.known import count_all
+        from mixframe.experiment.layout import Layout
+        from mixframe.models.published import count_all
 
         for system, (total, trained) in count_all(read_preset(name), Layout(name)).items():
             click.echo(f"{system}: {trained:,} of {total:,} parameters trained")

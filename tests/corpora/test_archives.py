@@ -5,11 +5,11 @@ import tarfile
 
 import pytest
 
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import sha256_file
 from mixframe.corpora import archives
 from mixframe.corpora.archives import Archive, Download, download
-from mixframe.corpora.known import KNOWN
-from mixframe.errors import MixframeError
-from mixframe.files import sha256_file
+from mixframe.corpora.published import KNOWN
 from tests.corpora.build import ARCHIVES, LAYOUT, packed, unpacked
 
 

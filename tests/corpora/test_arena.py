@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mixframe import manifest
-from mixframe.audio import encode_flac
+from mixframe.audio import manifest
+from mixframe.audio.io import encode_flac
+from mixframe.base.errors import MixframeError
 from mixframe.corpora import arena
-from mixframe.errors import MixframeError
 from tests.conftest import tone
 
 AUDIO = pa.struct({"bytes": pa.binary(), "path": pa.string()})

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 
+from mixframe.base.files import read_json
 from mixframe.cli import main
-from mixframe.files import read_json
 from tests.corpora.build import ARCHIVES, LAYOUT, packed, unpacked
 from tests.pipeline.conftest import ROOT, clone, run
 

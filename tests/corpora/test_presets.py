@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mixframe.corpora.known import KNOWN
+from mixframe.corpora.published import KNOWN
 from tests.pipeline.conftest import ROOT, clone, ran, run
 
 NAMES = sorted(p.stem for p in (ROOT / "presets").glob("*.yaml"))

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixframe.corpora.known import KNOWN, Kind
+from mixframe.base.errors import MixframeError
 from mixframe.corpora.protocol_file import parse, read
-from mixframe.errors import MixframeError
+from mixframe.corpora.published import KNOWN, Kind
 
 REAL = {
     "asvspoof2019_la": [

@@ -8,9 +8,9 @@ import pytest
 import soundfile
 from pydantic import ValidationError
 
-from mixframe import manifest
+from mixframe.audio import manifest
+from mixframe.base.errors import MixframeError
 from mixframe.corpora import trials
-from mixframe.errors import MixframeError
 from mixframe.stages.protocol import combine
 from tests.conftest import tone
 from tests.corpora.build import LAYOUT, unpacked

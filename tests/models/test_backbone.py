@@ -7,10 +7,10 @@ import pytest
 import torch
 from transformers import AutoModel, HubertConfig, HubertModel
 
-from mixframe.errors import MixframeError
+from mixframe.base.errors import MixframeError
+from mixframe.base.tensors import load_tensors, save_tensors
 from mixframe.models import backbone as backbones
-from mixframe.params import Encoder
-from mixframe.tensors import load_tensors, save_tensors
+from mixframe.models.params import Encoder
 
 PLAIN = Encoder(dropout=0.0)
 

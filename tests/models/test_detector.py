@@ -6,15 +6,17 @@ import torch
 from peft import PeftModel
 from transformers import AutoModel, WavLMConfig, WavLMModel
 
-from mixframe import manifest
-from mixframe.audio import read
-from mixframe.errors import MixframeError
+from mixframe.audio import manifest
+from mixframe.audio.io import read
+from mixframe.base.compute import Compute
+from mixframe.base.errors import MixframeError
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
 from mixframe.models.heads import AttentiveStatistics, MeanPool
-from mixframe.params import Compute, Encoder, Neural, Score, Train
-from mixframe.scoring import Window, score
+from mixframe.models.params import Encoder
 from mixframe.training.loop import Runner, train
+from mixframe.training.params import Neural, Score, Train
+from mixframe.training.scoring import Window, score
 from mixframe.training.utterances import UtteranceTask, class_weights
 
 TRAIN = Train(

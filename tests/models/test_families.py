@@ -18,15 +18,17 @@ from transformers import (
     WavLMModel,
 )
 
-from mixframe.errors import MixframeError
-from mixframe.files import write_json
-from mixframe.layout import Layout
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import write_json
+from mixframe.experiment.layout import Layout
+from mixframe.experiment.params import read_preset
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
-from mixframe.models.known import PUBLISHED, Counts, count, count_all, published_config
-from mixframe.params import Encoder, Hub, Neural, read_preset
+from mixframe.models.params import Encoder, Hub
+from mixframe.models.published import PUBLISHED, Counts, count, count_all, published_config
 from mixframe.stages import pretrain
 from mixframe.stages.pretrain import adopt
+from mixframe.training.params import Neural
 
 ROOT = Path(__file__).parents[2]
 SMALL = {

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from mixframe.base.processes import World
 from mixframe.models.blocks import Convolution, DynamicAggregation, SelfAttention, sinusoids
 from mixframe.models.fgfm import FineGrained
 from mixframe.models.heads import HEADS
 from mixframe.models.norms import PLACE, MaskedBatchNorm, settle
+from mixframe.models.params import FineGrainedHead, SequenceHead
 from mixframe.models.sequence import SequenceClassifier
-from mixframe.params import FineGrainedHead, SequenceHead
-from mixframe.processes import World
 
 SHAPE = {
     "dim": 16,

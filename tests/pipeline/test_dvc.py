@@ -140,7 +140,7 @@ def test_killed_stages_end_with_the_same_bytes_whatever_the_threads(finished, tm
 
 
 def test_a_second_process_on_the_same_stage_is_refused(finished):
-    from mixframe.files import stage_lock
+    from mixframe.base.files import stage_lock
 
     with stage_lock(finished / ".mixframe/smoke/finetune-lora-1.lock", "test"):
         log = run(finished, "mixframe", "finetune", "--system", "lora", ok=False)

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixframe import manifest
-from mixframe.audio import read
+from mixframe.audio import manifest
+from mixframe.audio.io import read
 from mixframe.training.data import cached_reader, crop, draws, length_batches, pad, prefetch
 
 

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from mixframe import manifest, splicing
-from mixframe.audio import read
-from mixframe.params import Compute, Posttrain, Splice
+from mixframe.audio import manifest
+from mixframe.audio.io import read
+from mixframe.base.compute import Compute
+from mixframe.splicing import planning, rendering
+from mixframe.splicing.params import Splice
 from mixframe.training.frames import FrameModel, FrameTask, frame_batch, frame_scores
 from mixframe.training.loop import Runner, train
+from mixframe.training.params import Posttrain
 from tests.models.test_detector import TRAIN
 
 POLICY = Splice.model_validate(
@@ -47,8 +50,8 @@ def posttrain(objective, positive_weight=3.0):
 @pytest.fixture
 def recipes(make_manifest, encoder):
     table = make_manifest({"train": 6}, seconds=(0.3, 1.5))
-    planned = splicing.plan(table, POLICY, encoder.grid, 0)
-    return splicing.recipes(
+    planned = planning.plan(table, POLICY, encoder.grid, 0)
+    return rendering.recipes(
         planned, dict(zip(table["utterance"], manifest.refs(table), strict=True))
     )
 

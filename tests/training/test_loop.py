@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from mixframe.errors import MixframeError
-from mixframe.params import Compute, Train
-from mixframe.processes import World
+from mixframe.base.compute import Compute
+from mixframe.base.errors import MixframeError
+from mixframe.base.processes import World
 from mixframe.training.data import Batch
 from mixframe.training.loop import FreeGpu, Runner, Validation, learning_rate, numbers, train
+from mixframe.training.params import Train
 
 TRAIN = Train(
     steps=12,

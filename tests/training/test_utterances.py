@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from mixframe.audio import SAMPLE_RATE
-from mixframe.audio import read as read_audio
+from mixframe.audio.io import SAMPLE_RATE
+from mixframe.audio.io import read as read_audio
+from mixframe.experiment.params import read_preset
 from mixframe.models.detector import Detector
-from mixframe.params import Neural, Score, read_preset
-from mixframe.scoring import window
 from mixframe.training.loop import stale
+from mixframe.training.params import Neural, Score
+from mixframe.training.scoring import window
 from mixframe.training.utterances import UtteranceTask
 
 NEURAL = Neural.model_validate(

@@ -13,14 +13,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from mixframe import fetch
-from mixframe.audio import AudioRef
-from mixframe.corpora.known import KNOWN, Kind
+from mixframe.audio.io import AudioRef
+from mixframe.base.errors import MixframeError, listing
+from mixframe.base.files import need_space, sha256_file, stage_lock
+from mixframe.base.progress import log
+from mixframe.base.schema import Section
+from mixframe.corpora import fetch
+from mixframe.corpora.published import KNOWN, Kind
 from mixframe.corpora.source import Corpus, Part
-from mixframe.errors import MixframeError, listing
-from mixframe.files import need_space, sha256_file, stage_lock
-from mixframe.progress import log
-from mixframe.section import Section
 
 GIB = 2**30
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from mixframe.audio import AudioRef, TarWriter, tar_writer
+from mixframe.audio.io import AudioRef, TarWriter, tar_writer
+from mixframe.audio.manifest import COLUMNS
+from mixframe.base.errors import MixframeError, listing
+from mixframe.base.files import atomic_path, need_space, sha256_file, stage_lock
+from mixframe.base.progress import log, progress
+from mixframe.base.schema import Section
 from mixframe.corpora.archives import GIB, Found
 from mixframe.corpora.protocol_file import NO_ATTACK
 from mixframe.corpora.trials import LeftOut, with_audio
-from mixframe.errors import MixframeError, listing
-from mixframe.files import atomic_path, need_space, sha256_file, stage_lock
-from mixframe.manifest import COLUMNS
-from mixframe.progress import log, progress
-from mixframe.section import Section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ class Protocol(Section):
         set: of the manifest.
         subsets: which subsets are taken, where the notes have any; [] takes all trials.
         trials: how many the dataset must have.
-        decode: see `mixframe.probe`.
+        decode: see `mixframe.corpora.probe`.
         max_missing: trials that may lack usable audio; they are left out and listed.
     """
 

@@ -5,9 +5,9 @@ Lines of the keys read `SPEAKER TRIAL CODEC TRANSMISSION ATTACK KEY TRIM SUBSET`
 `eval` only.
 """
 
-from mixframe import keys
 from mixframe.corpora.protocol_file import Format
 from mixframe.corpora.source import Corpus, Part
+from mixframe.metrics import protocols
 
 SUBSETS = ("eval", "progress", "hidden")
 
@@ -16,7 +16,7 @@ CORPUS = Corpus(
     page="https://zenodo.org/records/4837263",
     licence="ODC-By 1.0; keys: see https://www.asvspoof.org",
     form=Format(
-        columns=("speaker", "utterance", *keys.COLUMNS[8][2:]),
+        columns=("speaker", "utterance", *protocols.COLUMNS[8][2:]),
         choices={"subset": SUBSETS},
     ),
     parts={"keys": Part("LA/CM/trial_metadata.txt", "ASVspoof2021_LA_eval/flac")},

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixframe.errors import MixframeError, listing
-from mixframe.files import need_file
+from mixframe.base.errors import MixframeError, listing
+from mixframe.base.files import need_file
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from mixframe.audio import TarWriter
+from mixframe.audio.io import TarWriter
+from mixframe.base.errors import MixframeError, listing
+from mixframe.base.progress import log
+from mixframe.base.schema import Section
 from mixframe.corpora import archives, protocol_file
 from mixframe.corpora.archives import Found
-from mixframe.corpora.known import KNOWN, Kind
+from mixframe.corpora.probe import Target, probe
+from mixframe.corpora.published import KNOWN, Kind
 from mixframe.corpora.source import Corpus
-from mixframe.errors import MixframeError, listing
-from mixframe.layout import STATE
-from mixframe.probe import Target, probe
-from mixframe.progress import log
-from mixframe.section import Section
+from mixframe.experiment.layout import STATE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ class Protocol(Section):
             what is not named is left out.
         trials: how many trials each protocol in use must have, by part.
         decode: whether every file is decoded to its end when it is first seen; see
-            `mixframe.probe`.
+            `mixframe.corpora.probe`.
         max_missing: trials that may lack usable audio; they are left out and listed.
         max_orphans: audio files that may be in no protocol.
     """
@@ -78,8 +78,8 @@ def protocol(
         workers: processes that probe audio.
 
     Returns:
-        the columns of `mixframe.manifest`, the protocol's other columns, and source_rate (Hz) and
-        source_channels of the recordings; `attrs["left_out"]` lists `LeftOut`.
+        the columns of `mixframe.audio.manifest`, the protocol's other columns, and source_rate (Hz)
+        and source_channels of the recordings; `attrs["left_out"]` lists `LeftOut`.
 
     Raises:
         MixframeError: a protocol is missing or has bad lines; more trials without usable audio,

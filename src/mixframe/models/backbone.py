@@ -16,12 +16,12 @@ from transformers import AutoConfig, AutoModel, HubertConfig, PretrainedConfig, 
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 from transformers.utils.logging import disable_progress_bar
 
-from mixframe.errors import MixframeError
-from mixframe.files import need_file, read_json, write_json
-from mixframe.frames import FrameGrid
-from mixframe.layout import FOUNDATION_FILES as FILES
-from mixframe.params import Architecture, Encoder
-from mixframe.tensors import save_tensors
+from mixframe.audio.frames import FrameGrid
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import need_file, read_json, write_json
+from mixframe.base.tensors import save_tensors
+from mixframe.experiment.layout import FOUNDATION_FILES as FILES
+from mixframe.models.params import Architecture, Encoder
 
 disable_progress_bar()
 

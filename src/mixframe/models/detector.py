@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from mixframe.errors import MixframeError
-from mixframe.files import write_json
-from mixframe.imports import importing
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import write_json
+from mixframe.base.imports import importing
+from mixframe.base.tensors import load_tensors, save_tensors
 from mixframe.models.backbone import Backbone, encode, frame_mask, freeze_convolutions
 from mixframe.models.heads import HEADS
-from mixframe.params import Lora, Neural
-from mixframe.tensors import load_tensors, save_tensors
+from mixframe.models.params import Lora
+from mixframe.training.params import Neural
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from mixframe.models.blocks import DynamicAggregation
+from mixframe.models.params import FineGrainedHead
 from mixframe.models.sequence import SequenceClassifier, block, with_token
 from mixframe.models.voting import Votes, vote
-from mixframe.params import FineGrainedHead
 
 
 class FineGrained(SequenceClassifier):

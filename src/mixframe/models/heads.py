@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from mixframe.models.fgfm import FineGrained
 from mixframe.models.head import Head
+from mixframe.models.params import PooledHead
 from mixframe.models.sequence import SequenceClassifier
-from mixframe.params import PooledHead
 
 
 class FrameClassifier(nn.Module):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mixframe.processes import World
+from mixframe.base.processes import World
 
 PLACE: ContextVar[int] = ContextVar("place", default=0)
 """Which slice of the batch the running thread computes; `mixframe.training.loop` sets it."""

@@ -20,7 +20,7 @@ from mixframe.models.blocks import (
 )
 from mixframe.models.head import Head
 from mixframe.models.norms import MaskedBatchNorm
-from mixframe.params import SequenceHead
+from mixframe.models.params import SequenceHead
 
 
 class SequenceClassifier(Head):

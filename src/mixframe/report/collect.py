@@ -11,15 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixframe import audio, manifest, metrics, paper, params, scorefiles
-from mixframe.audio import SAMPLE_RATE, Waveform
-from mixframe.errors import MixframeError
-from mixframe.files import need_file, read_json
-from mixframe.frames import FrameGrid, Labels
-from mixframe.layout import Layout
-from mixframe.params import Grid, Preset
+from mixframe.audio import io as audio
+from mixframe.audio import manifest
+from mixframe.audio.frames import FrameGrid, Labels
+from mixframe.audio.io import SAMPLE_RATE, Waveform
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import need_file, read_json
+from mixframe.experiment import params
+from mixframe.experiment.layout import Layout
+from mixframe.experiment.params import Grid, Preset
+from mixframe.metrics import detection, scorefiles
+from mixframe.report import paper
 from mixframe.report.pipeline import Pipeline, read_pipeline
-from mixframe.splicing import Recipe, as_recorded, load, read_plan, recipes
+from mixframe.splicing.planning import read_plan
+from mixframe.splicing.rendering import Recipe, as_recorded, load, recipes
 
 PACKAGES = ("mixframe", "torch", "torchaudio", "transformers", "peft", "dvc", "snakemake", "numpy")
 STAGES = (
@@ -308,7 +313,7 @@ def worst(scored: pd.DataFrame) -> tuple[dict[str, int], float]:
         row of the worst error by kind (accepted, rejected), a kind only if there is such an error;
         and the threshold.
     """
-    threshold = metrics.eer_threshold(*scorefiles.by_class(scored))
+    threshold = detection.eer_threshold(*scorefiles.by_class(scored))
     scores = scored["score"].to_numpy()
     bonafide = (scored["label"] == "bonafide").to_numpy()
     highest = int(np.where(bonafide, -np.inf, scores).argmax())
@@ -444,7 +449,7 @@ def _localisation(preset: Preset, files: Layout, grid: Grid, table: pd.DataFrame
     heldout = frames[frames["set"] == "heldout"]
     labels = np.concatenate(heldout["labels"].to_numpy())
     scores = np.concatenate(heldout["scores"].to_numpy()).astype(np.float64)
-    threshold = metrics.eer_threshold(scores[labels == 0], scores[labels == 1])
+    threshold = detection.eer_threshold(scores[labels == 0], scores[labels == 1])
     spacing = _spacing(files)
     where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
     plan = read_plan(files.plan("heldout"))

@@ -27,7 +27,7 @@ from matplotlib.path import Path as Curve
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from scipy.special import ndtri
 
-from mixframe.params import Grid
+from mixframe.experiment.params import Grid
 from mixframe.report.collect import Example
 from mixframe.report.pipeline import Pipeline, layout
 

@@ -12,9 +12,9 @@ from typing import Any
 import networkx as nx
 from scipy.optimize import isotonic_regression
 
-from mixframe.errors import MixframeError
-from mixframe.section import read_yaml
-from mixframe.templates import paths
+from mixframe.base.errors import MixframeError
+from mixframe.base.schema import read_yaml
+from mixframe.experiment.templates import paths
 
 Place = tuple[float, int]
 """x in units of one node, and layer, counted from 0."""

@@ -13,15 +13,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.cm import ScalarMappable
 
-from mixframe.audio import Waveform, encode_flac
-from mixframe.paper import Beside
-from mixframe.params import Grid
+from mixframe.audio.io import Waveform, encode_flac
+from mixframe.experiment.params import Grid
+from mixframe.metrics.scorefiles import sign_warning
+from mixframe.metrics.tables import latex, markdown, percent
 from mixframe.report import figures
 from mixframe.report.collect import Collected, Localisation
 from mixframe.report.figures import Line
+from mixframe.report.paper import Beside
 from mixframe.report.voting import Voting
-from mixframe.scorefiles import sign_warning
-from mixframe.tables import latex, markdown, percent
 
 VARIABLES = {
     figures.INK: "currentColor",

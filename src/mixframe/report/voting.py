@@ -10,10 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.signal import stft
 
-from mixframe.audio import SAMPLE_RATE
-from mixframe.files import need_file, read_json
-from mixframe.layout import Layout
-from mixframe.params import Grid
+from mixframe.audio.io import SAMPLE_RATE
+from mixframe.base.files import need_file, read_json
+from mixframe.experiment.layout import Layout
+from mixframe.experiment.params import Grid
 from mixframe.report.collect import Example
 from mixframe.report.figures import BLUE, GREEN, INK, ORANGE, TRACK, note, style
 

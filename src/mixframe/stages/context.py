@@ -12,12 +12,13 @@ from typing import Any
 import pandas as pd
 
 import mixframe
-from mixframe import params as parameters
-from mixframe.energy import Meter
-from mixframe.files import digest, sha256_file, stage_lock, write_json, write_text
-from mixframe.layout import Layout
-from mixframe.params import Compute, Preset
-from mixframe.progress import is_main, log
+from mixframe.base.compute import Compute
+from mixframe.base.energy import Meter
+from mixframe.base.files import digest, sha256_file, stage_lock, write_json, write_text
+from mixframe.base.progress import is_main, log
+from mixframe.experiment import params as parameters
+from mixframe.experiment.layout import Layout
+from mixframe.experiment.params import Preset
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ Reads: the preset's `download` section, and whatever source serves a corpus.
 Writes: data/<corpus>/ (shared by all presets) and results/<preset>/download/download.json.
 """
 
+from mixframe.base.files import write_json
 from mixframe.corpora import DOWNLOAD
-from mixframe.files import write_json
-from mixframe.layout import DATA
+from mixframe.experiment.layout import DATA
 from mixframe.stages.context import Context, running
 
 

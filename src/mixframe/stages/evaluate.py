@@ -19,15 +19,17 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from mixframe import calibration, evaluation, manifest, metrics, scorefiles
-from mixframe.errors import MixframeError
-from mixframe.evaluation import Settings
-from mixframe.files import need_file, read_json, write_json, write_text
-from mixframe.layout import HELDOUT, Layout
-from mixframe.params import Evaluate, Grid
-from mixframe.progress import log
+from mixframe.audio import manifest
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import need_file, read_json, write_json, write_text
+from mixframe.base.progress import log
+from mixframe.experiment.layout import HELDOUT, Layout
+from mixframe.experiment.params import Grid
+from mixframe.metrics import calibration, detection, evaluation, scorefiles
+from mixframe.metrics.evaluation import Settings
+from mixframe.metrics.params import Evaluate
+from mixframe.metrics.tables import latex, markdown
 from mixframe.stages.context import Context, running
-from mixframe.tables import latex, markdown
 
 DEV = "dev"
 """The set that calibrates."""
@@ -38,7 +40,7 @@ DET_POINTS = 200
 
 def settings(section: Evaluate, seed: int, workers: int = 1) -> Settings:
     """Return how a preset wants its figures."""
-    costs = metrics.DcfCosts(section.costs.p_spoof, section.costs.c_miss, section.costs.c_fa)
+    costs = detection.DcfCosts(section.costs.p_spoof, section.costs.c_miss, section.costs.c_fa)
     drawn = section.bootstrap
     return Settings(costs, drawn.unit, drawn.resamples, drawn.level, seed, workers)
 
@@ -104,7 +106,7 @@ def det_curve(bonafide: np.ndarray, spoof: np.ndarray) -> pd.DataFrame:
         p_fa, p_miss as fractions; x, y: their probits, the axes of a DET plot. Points at 0 and 1,
         whose probits are infinite, are left out.
     """
-    det = metrics.det_points(bonafide, spoof)
+    det = detection.det_points(bonafide, spoof)
     inside = (det.p_fa > 0) & (det.p_fa < 1) & (det.p_miss > 0) & (det.p_miss < 1)
     points = pd.DataFrame({"p_fa": det.p_fa[inside], "p_miss": det.p_miss[inside]})
     points = points.assign(x=ndtri(points["p_fa"]), y=ndtri(points["p_miss"]))
@@ -132,7 +134,7 @@ def run_frames(context: Context, system: str, grid: Grid) -> None:
             path = replace(files, seed=seed).frames(system)
             frames = pd.read_parquet(need_file(path, "posttrain"))
             heldout = frames[frames["set"] == HELDOUT]
-            threshold = metrics.eer_threshold(*_frame_classes(heldout))
+            threshold = detection.eer_threshold(*_frame_classes(heldout))
             for name, some in frames.groupby("set", sort=False):
                 figures = frame_figures(some, threshold, preset.evaluate.segment_iou)
                 found.setdefault(str(name), []).append(figures)
@@ -160,7 +162,7 @@ def frame_figures(frames: pd.DataFrame, threshold: float, min_iou: float) -> dic
         min_iou: overlap from which a predicted segment counts as found.
 
     Returns:
-        frame_eer; the keys of `metrics.SegmentMetrics`; clean_false_alarm, the share of the
+        frame_eer; the keys of `detection.SegmentMetrics`; clean_false_alarm, the share of the
         duration of utterances without a splice that is called injected (frames have one length);
         clean_utterance_alarm, the share of those utterances with a frame called injected; both None
         where every utterance has a splice.
@@ -170,8 +172,8 @@ def frame_figures(frames: pd.DataFrame, threshold: float, min_iou: float) -> dic
     clean = [d for d, truth in zip(decisions, labels, strict=True) if not truth.any()]
     n_clean = sum(len(d) for d in clean)
     figures: dict[str, Any] = {
-        "frame_eer": metrics.eer(*_frame_classes(frames)),
-        **metrics.segment_f1(labels, decisions, min_iou),
+        "frame_eer": detection.eer(*_frame_classes(frames)),
+        **detection.segment_f1(labels, decisions, min_iou),
         "clean_false_alarm": sum(int(d.sum()) for d in clean) / n_clean if n_clean else None,
         "clean_utterance_alarm": float(np.mean([d.any() for d in clean])) if clean else None,
     }

@@ -11,16 +11,20 @@ results/<preset>/curves/finetune-<system>-<seed>.csv.
 
 import numpy as np
 
-from mixframe import lfcc, manifest, metrics, scorefiles
-from mixframe.audio import SAMPLE_RATE
-from mixframe.imports import importing
-from mixframe.layout import FOUNDATION_FILES
-from mixframe.params import Lfcc, Lora, Neural, pick
-from mixframe.progress import is_main
+from mixframe.audio import manifest
+from mixframe.audio.io import SAMPLE_RATE
+from mixframe.base.imports import importing
+from mixframe.base.progress import is_main
+from mixframe.experiment.layout import FOUNDATION_FILES
+from mixframe.experiment.params import pick
+from mixframe.metrics import detection, scorefiles
+from mixframe.models import lfcc
+from mixframe.models.params import Lfcc, Lora
 from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
-from mixframe.systems import MIXTURES, new_detector, save_mixtures, start_encoder, write_card
+from mixframe.stages.systems import MIXTURES, new_detector, save_mixtures, start_encoder, write_card
 from mixframe.training.data import cached_reader
 from mixframe.training.loop import Runner, train
+from mixframe.training.params import Neural
 
 
 def run(context: Context, system: str) -> None:
@@ -105,7 +109,7 @@ def _classical(context: Context, system: str, params: Lfcc) -> None:
         counts = {"trainable": n_parameters, "total": n_parameters}
         write_card(folder, None, {"parameters": counts})
     _write_dev(context, system, table.loc[dev, "utterance"].tolist(), scores)
-    dev_eer = metrics.eer(scores[bonafide], scores[~bonafide])
+    dev_eer = detection.eer(scores[bonafide], scores[~bonafide])
     write_rows(
         [{"components": params.components, "dev_eer": dev_eer}], files.curve("finetune", system)
     )

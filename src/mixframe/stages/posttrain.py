@@ -12,14 +12,16 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mixframe import manifest
-from mixframe.files import atomic_path, read_json
-from mixframe.layout import HELDOUT
+from mixframe.audio import manifest
+from mixframe.audio.io import Reader
+from mixframe.base.files import atomic_path, read_json
+from mixframe.base.tensors import save_tensors
+from mixframe.experiment.layout import HELDOUT
+from mixframe.experiment.params import pick
 from mixframe.models import backbone as backbones
-from mixframe.params import pick
-from mixframe.splicing import Reader, Recipe, as_recorded, read_plan, recipes
+from mixframe.splicing.planning import read_plan
+from mixframe.splicing.rendering import Recipe, as_recorded, recipes
 from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
-from mixframe.tensors import save_tensors
 from mixframe.training.data import cached_reader
 from mixframe.training.frames import FrameModel, FrameTask, frame_scores
 from mixframe.training.loop import Runner, train

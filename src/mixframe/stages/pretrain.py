@@ -16,18 +16,18 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import AutoModel
 
-from mixframe import manifest
-from mixframe.audio import SAMPLE_RATE, AudioRef
-from mixframe.errors import MixframeError
-from mixframe.files import need_file, read_json, sha256_file
+from mixframe.audio import manifest
+from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import need_file, read_json, sha256_file
+from mixframe.base.progress import log, progress
 from mixframe.models import backbone as backbones
-from mixframe.params import Hub, Scratch
-from mixframe.progress import log, progress
-from mixframe.splicing import Reader
+from mixframe.models.params import Hub
 from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
 from mixframe.training.data import cached_reader
 from mixframe.training.loop import Runner, train
 from mixframe.training.masked import Clusters, MaskedPrediction, MaskedTask, Utterances
+from mixframe.training.params import Scratch
 
 CONFIG, WEIGHTS, PREPROCESSOR = backbones.FILES
 PICKLED = "pytorch_model.bin"

@@ -12,14 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from mixframe import manifest
-from mixframe.audio import tar_writer
+from mixframe.audio import manifest
+from mixframe.audio.io import tar_writer
+from mixframe.base.errors import MixframeError, listing
+from mixframe.base.files import read_json, sha256_file, write_text
+from mixframe.base.progress import log
 from mixframe.corpora import PROTOCOL
+from mixframe.corpora.shortcuts import shortcuts
 from mixframe.corpora.trials import LeftOut
-from mixframe.errors import MixframeError, listing
-from mixframe.files import read_json, sha256_file, write_text
-from mixframe.progress import log
-from mixframe.shortcuts import shortcuts
 from mixframe.stages.context import Context, running
 
 

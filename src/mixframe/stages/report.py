@@ -13,9 +13,9 @@ from dataclasses import asdict, replace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mixframe.files import write_text
-from mixframe.params import Grid
-from mixframe.progress import log
+from mixframe.base.files import write_text
+from mixframe.base.progress import log
+from mixframe.experiment.params import Grid
 from mixframe.report import figures
 from mixframe.report.collect import Collected, Example, collect
 from mixframe.report.figures import Line

@@ -6,10 +6,11 @@ results/<preset>/finetune/<system>/<seed>/ and the encoder under it, the preset'
 Writes: results/<preset>/scores/<system>/<seed>/<set>.tsv in the ASVspoof 5 format.
 """
 
-from mixframe import manifest, scorefiles
-from mixframe.params import pick
+from mixframe.audio import manifest
+from mixframe.experiment.params import pick
+from mixframe.metrics import scorefiles
 from mixframe.stages.context import Context, running
-from mixframe.systems import score_system
+from mixframe.stages.systems import score_system
 from mixframe.training.data import cached_reader
 from mixframe.training.loop import Runner
 

@@ -6,12 +6,13 @@ heldout that of the preset.
 Writes: results/<preset>/splice/<policy>/<seed>/plan.parquet, or heldout/plan.parquet.
 """
 
-from mixframe import manifest, splicing
-from mixframe.files import read_json
-from mixframe.frames import FrameGrid
-from mixframe.layout import HELDOUT
-from mixframe.params import pick
-from mixframe.progress import log
+from mixframe.audio import manifest
+from mixframe.audio.frames import FrameGrid
+from mixframe.base.files import read_json
+from mixframe.base.progress import log
+from mixframe.experiment.layout import HELDOUT
+from mixframe.experiment.params import pick
+from mixframe.splicing import planning
 from mixframe.stages.context import Context, running
 
 
@@ -28,8 +29,8 @@ def run(context: Context, policy: str) -> None:
         config = read_json(context.files.foundation / "config.json")
         grid = FrameGrid(tuple(config["conv_kernel"]), tuple(config["conv_stride"]))
         table = manifest.read(context.files.manifest)
-        planned = splicing.plan(table, section, grid, seed)
-        splicing.write_plan(planned, context.files.plan(policy))
+        planned = planning.plan(table, section, grid, seed)
+        planning.write_plan(planned, context.files.plan(policy))
         injected = int(planned["ends"].map(sum).sum() - planned["starts"].map(sum).sum())
         log(
             f"  {len(planned):,} rows, {(planned['injector'] != '').mean():.0%} spliced, "

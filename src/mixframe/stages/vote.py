@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mixframe import manifest
-from mixframe.errors import MixframeError
-from mixframe.files import atomic_path, write_json
-from mixframe.layout import HELDOUT
+from mixframe.audio import manifest
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import atomic_path, write_json
+from mixframe.experiment.layout import HELDOUT
+from mixframe.experiment.params import pick
 from mixframe.models.fgfm import FineGrained
-from mixframe.params import pick
-from mixframe.splicing import as_recorded, read_plan, recipes
+from mixframe.splicing.planning import read_plan
+from mixframe.splicing.rendering import as_recorded, recipes
 from mixframe.stages.context import Context, running
-from mixframe.systems import trained_detector
+from mixframe.stages.systems import trained_detector
 from mixframe.training.data import cached_reader
 from mixframe.training.frames import by_frame
 from mixframe.training.loop import Runner

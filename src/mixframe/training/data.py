@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixframe.audio import AudioRef, Waveform
-from mixframe.audio import read as read_audio
-from mixframe.pools import ordered
+from mixframe.audio.io import AudioRef, Waveform
+from mixframe.audio.io import read as read_audio
+from mixframe.base.pools import ordered
 
 if TYPE_CHECKING:
     from mixframe.models.backbone import Backbone

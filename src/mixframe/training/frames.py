@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mixframe import metrics
+from mixframe.audio.io import Reader
+from mixframe.metrics import detection
 from mixframe.models.backbone import Backbone, encode, frame_mask, freeze_convolutions
 from mixframe.models.heads import FrameClassifier
-from mixframe.params import Posttrain
-from mixframe.splicing import Reader, Recipe, load
+from mixframe.splicing.rendering import Recipe, load
 from mixframe.training.data import CHUNK, Batch, draws, length_batches, pad
 from mixframe.training.loop import Runner, Validation
+from mixframe.training.params import Posttrain
 
 
 class FrameModel(nn.Module):
@@ -89,7 +90,7 @@ class FrameTask:
         )
         injected = np.concatenate(labels) == 1
         values = -np.concatenate(scores).astype(np.float64)
-        eer = metrics.eer(values[~injected], values[injected])
+        eer = detection.eer(values[~injected], values[injected])
         return Validation((eer,), {"frame_eer": eer})
 
 

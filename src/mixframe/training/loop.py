@@ -18,14 +18,15 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from mixframe.errors import MixframeError, listing
-from mixframe.files import atomic_path
-from mixframe.layout import STATE
+from mixframe.base.compute import Compute
+from mixframe.base.errors import MixframeError, listing
+from mixframe.base.files import atomic_path
+from mixframe.base.processes import World, join
+from mixframe.base.progress import log, progress
+from mixframe.experiment.layout import STATE
 from mixframe.models.norms import PLACE, settle
-from mixframe.params import Compute, Train
-from mixframe.processes import World, join
-from mixframe.progress import log, progress
 from mixframe.training.data import Batch, prefetch
+from mixframe.training.params import Train
 
 # Of glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3

@@ -9,12 +9,11 @@ import torchaudio
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor, nn
 
-from mixframe.audio import SAMPLE_RATE, AudioRef
+from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader
 from mixframe.models.backbone import Backbone
-from mixframe.params import Masking, Scratch, Targets
-from mixframe.splicing import Reader
 from mixframe.training.data import Batch, crop, draws, pad
 from mixframe.training.loop import Runner, Validation
+from mixframe.training.params import Masking, Scratch, Targets
 
 PADDING = -100
 """Target of a frame behind an utterance's end."""

@@ -5,15 +5,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mixframe import manifest, metrics
-from mixframe.audio import SAMPLE_RATE
-from mixframe.augmentation import augment
+from mixframe.audio import manifest
+from mixframe.audio.augmentation import augment
+from mixframe.audio.io import SAMPLE_RATE, Reader
+from mixframe.metrics import detection
 from mixframe.models.detector import BONAFIDE, SPOOF, Detector
-from mixframe.params import Neural, Score
-from mixframe.scoring import score, window
-from mixframe.splicing import Reader
 from mixframe.training.data import Batch, crop, draws, pad
 from mixframe.training.loop import Runner, Validation
+from mixframe.training.params import Neural, Score
+from mixframe.training.scoring import score, window
 
 
 def class_weights(labels: np.ndarray) -> list[float]:
@@ -90,6 +90,6 @@ class UtteranceTask:
         """Rank by the dev EER; Cllr settles ties, which small dev sets have."""
         scores = self.dev_scores(run)
         bonafide = (self._dev["label"] == "bonafide").to_numpy()
-        eer = metrics.eer(scores[bonafide], scores[~bonafide])
-        cllr = metrics.cllr(scores[bonafide], scores[~bonafide])
+        eer = detection.eer(scores[bonafide], scores[~bonafide])
+        cllr = detection.cllr(scores[bonafide], scores[~bonafide])
         return Validation((eer, cllr), {"dev_eer": eer, "dev_cllr": cllr})

@@ -1,0 +1,197 @@
+"""Audio in and out: whole utterances or parts of them, from plain files or from inside a tar."""
+
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import atomic_path
+
+SAMPLE_RATE = 16_000
+"""Hz. Every speech foundation model here takes 16 kHz; other rates are converted on reading."""
+
+Waveform = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AudioRef:
+    """Where the encoded audio of an utterance is.
+
+    Attributes:
+        path: a file, relative to the repository root or absolute.
+        offset: first byte inside `path`; 0 for a plain file.
+        n_bytes: encoded bytes; 0 stands for the rest of the file.
+    """
+
+    path: str
+    offset: int = 0
+    n_bytes: int = 0
+
+    def open(self) -> io.BytesIO:
+        """Read the encoded bytes.
+
+        Raises:
+            MixframeError: the file is missing or shorter than it should be.
+        """
+        try:
+            with Path(self.path).open("rb") as stream:
+                stream.seek(self.offset)
+                data = stream.read(self.n_bytes or -1)
+        except FileNotFoundError as error:
+            raise MixframeError(f"{self.path}: no such audio file") from error
+        if len(data) < self.n_bytes:
+            raise MixframeError(
+                f"{self.path}: ends {self.n_bytes - len(data)} bytes before the audio at byte "
+                f"{self.offset} does; the file is truncated"
+            )
+        return io.BytesIO(data)
+
+
+Reader = Callable[[AudioRef, int, int | None], Waveform]
+"""How a stage reads audio: as `read`, or from a cache before it."""
+
+
+def read(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Waveform:
+    """Decode 16 kHz mono audio with soundfile (FLAC, WAV, OGG, MP3).
+
+    Args:
+        start: first sample at 16 kHz.
+        n_samples: how many samples from there; None for all the rest.
+
+    Returns:
+        (n_samples,) float32, full scale at 1. Several channels are averaged; another rate is
+        resampled (torchaudio, windowed sinc) after the whole file was decoded. FLAC that libsndfile
+        gives up on is decoded by FFmpeg (`decode_flac`).
+
+    Raises:
+        MixframeError: undecodable, empty, not finite, or shorter than asked for.
+    """
+    data = ref.open()
+    try:
+        with soundfile.SoundFile(data) as stream:
+            native = stream.samplerate == SAMPLE_RATE
+            if native and start:
+                stream.seek(start)
+            frames = n_samples if native and n_samples is not None else -1
+            samples = stream.read(frames, dtype="float32", always_2d=True)
+            rate = stream.samplerate
+    except soundfile.LibsndfileError as error:
+        decoded = decode_flac(data.getvalue())
+        if decoded is None:
+            place = f"{ref.path} at byte {ref.offset}"
+            raise MixframeError(f"{place}: not decodable: {error}") from error
+        samples, rate = decoded
+        if rate == SAMPLE_RATE:
+            samples = samples[start:][:n_samples]
+    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    if rate != SAMPLE_RATE:
+        mono = resample(mono, rate)[start:]
+        mono = mono if n_samples is None else mono[:n_samples]
+    if mono.size == 0:
+        raise MixframeError(f"{ref.path} at byte {ref.offset}: audio without samples")
+    if n_samples is not None and mono.size != n_samples:
+        raise MixframeError(
+            f"{ref.path} at byte {ref.offset}: {mono.size} samples from sample {start}, "
+            f"expected {n_samples}"
+        )
+    if not np.isfinite(mono).all():
+        raise MixframeError(
+            f"{ref.path} at byte {ref.offset}: audio has samples that are not finite"
+        )
+    return mono
+
+
+def decode_flac(data: bytes) -> tuple[npt.NDArray[np.float32], int] | None:
+    """Decode FLAC with FFmpeg.
+
+    Some files of ASVspoof 2021 are valid for FFmpeg while recent versions of libFLAC, which
+    soundfile uses, lose sync in them. Damaged files stay refused: the samples must be as many as
+    the header says.
+
+    Returns:
+        (n, channels) samples, full scale at 1, and the rate in Hz; None if FFmpeg cannot decode
+        the whole of it either.
+    """
+    if data[:4] != b"fLaC":
+        return None
+    import av
+
+    try:
+        with av.open(io.BytesIO(data), "r") as container:
+            stream = container.streams.audio[0]
+            rate, expected = stream.rate, stream.duration
+            planar = av.AudioResampler("fltp", stream.layout, rate)
+            parts = [
+                part.to_ndarray()
+                for frame in [*container.decode(stream), None]
+                for part in planar.resample(frame)
+            ]
+    except (av.FFmpegError, IndexError):
+        return None
+    if not parts or sum(part.shape[1] for part in parts) != expected:
+        return None
+    return np.concatenate(parts, axis=1).T.astype(np.float32), rate
+
+
+def resample(samples: npt.NDArray[np.floating], rate: int) -> Waveform:
+    """Convert (n,) samples at `rate` Hz to 16 kHz with torchaudio's windowed sinc."""
+    import torch
+    import torchaudio
+
+    wave = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
+    return torchaudio.functional.resample(wave, rate, SAMPLE_RATE).numpy()
+
+
+def encode_flac(samples: npt.NDArray[np.floating]) -> bytes:
+    """Encode (n,) samples in [-1, 1) as 16-bit mono FLAC at 16 kHz.
+
+    Raises:
+        MixframeError: no samples, or samples that are not finite.
+    """
+    if samples.size == 0:
+        raise MixframeError("audio without samples cannot be written")
+    if not np.isfinite(samples).all():
+        raise MixframeError("audio with samples that are not finite cannot be written")
+    buffer = io.BytesIO()
+    pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    soundfile.write(buffer, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+class TarWriter:
+    """A tar of encoded audio whose bytes depend only on the members and their order."""
+
+    def __init__(self, path: Path, stored_as: str) -> None:
+        """Start a tar at `path`; `stored_as` is the name it will have when it is finished."""
+        self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        self._stored_as = stored_as
+
+    def add(self, name: str, data: bytes) -> AudioRef:
+        """Append a member and return where its bytes lie."""
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        offset = self._tar.offset + tarfile.BLOCKSIZE
+        self._tar.addfile(info, io.BytesIO(data))
+        return AudioRef(self._stored_as, offset, len(data))
+
+    def close(self) -> None:
+        """Write the end of the archive."""
+        self._tar.close()
+
+
+@contextmanager
+def tar_writer(path: Path) -> Iterator[TarWriter]:
+    """Write a tar at `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        writer = TarWriter(temporary, str(path))
+        try:
+            yield writer
+        finally:
+            writer.close()

@@ -1,0 +1,145 @@
+"""Files written whole or not at all, content hashes, and the lock of a stage."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mixframe.base.errors import MixframeError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its name when the block ends well.
+
+    The temporary name keeps the suffix of `path`, because writers choose the format by it. On any
+    error the temporary file is removed and an earlier `path` stays as it was.
+
+    Raises:
+        MixframeError: the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files only the owner can read; results are for the whole group.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise MixframeError(
+            f"{path}: no space left on the disk of {path.parent} "
+            f"({free_bytes(path.parent) / 2**20:.0f} MiB free); nothing was written"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with a final newline; floats in shortest exact form."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        MixframeError: the file is missing or not JSON.
+    """
+    path = need_file(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise MixframeError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
+
+
+def need_file(path: Path, made_by: str = "") -> Path:
+    """Return `path` if it is a file.
+
+    Raises:
+        MixframeError: it is not; the message says which stage makes it, if `made_by` is given.
+    """
+    path = Path(path)
+    if not path.is_file():
+        hint = f"; the stage '{made_by}' makes it: run `dvc repro` first" if made_by else ""
+        raise MixframeError(f"{path}: no such file{hint}")
+    return path
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Return a sha256 of a JSON-serialisable value that does not depend on key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free bytes on the disk that holds `folder` or its nearest existing parent."""
+    folder = Path(folder).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def need_space(folder: Path, n_bytes: int, what: str) -> None:
+    """Check that `n_bytes` fit on the disk of `folder` before long work starts.
+
+    Raises:
+        MixframeError: they do not.
+    """
+    free = free_bytes(folder)
+    if free < n_bytes:
+        raise MixframeError(
+            f"{folder}: {what} needs {n_bytes / 2**20:,.0f} MiB, "
+            f"the disk has {free / 2**20:,.0f} MiB free"
+        )
+
+
+@contextmanager
+def stage_lock(path: Path, what: str, wait: float = 0) -> Iterator[None]:
+    """Hold an exclusive lock on `path` for the duration of a stage, waiting at most `wait` seconds.
+
+    A training process can survive a killed parent and go on writing; a second one must not start
+    on the same state. The lock is the operating system's, so it goes with the process that held it.
+
+    Raises:
+        MixframeError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=wait)
+    except Timeout as error:
+        raise MixframeError(
+            f"{what}: another process is running this stage (lock {path}); "
+            "wait for it to end, or end it"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

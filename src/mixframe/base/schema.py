@@ -1,0 +1,82 @@
+"""The base of every typed section of a preset, and messages that name key, value and choices."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from mixframe.base.errors import MixframeError, listing
+
+S = TypeVar("S", bound="Section")
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Above0 = Annotated[float, Field(gt=0)]
+AtLeast0 = Annotated[float, Field(ge=0)]
+LabelChoice = Literal["bonafide", "spoof", "any"]
+
+
+def _rising(limits: list[float]) -> list[float]:
+    if len(limits) != 2 or limits[0] > limits[1]:
+        raise ValueError("two numbers expected, the smaller one first")
+    return limits
+
+
+Range = Annotated[list[float], AfterValidator(_rising)]
+"""[low, high]."""
+
+
+class Section(BaseModel):
+    """A part of a preset. Every key is required and no other key is accepted.
+
+    Defaults would hide values from `dvc params diff`, so a preset spells everything out.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file.
+
+    Raises:
+        MixframeError: the file is missing or not YAML; the message has the line.
+    """
+    if not path.is_file():
+        raise MixframeError(f"{path}: no such file")
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise MixframeError(f"{path}, line {line}: not YAML: {error.problem}") from error
+
+
+def validate(model: type[S], value: Any, where: str) -> S:
+    """Build `model` from plain data read from YAML.
+
+    Raises:
+        MixframeError: one line a problem, each with the key, the value found and what is expected.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise MixframeError(
+            f"{where}:\n{listing([_describe(e) for e in error.errors()])}"
+        ) from error
+
+
+def _describe(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "(the file)"
+    kind, found = error["type"], error["input"]
+    if kind == "missing":
+        return f"{key}: missing; every key must be given"
+    if kind == "extra_forbidden":
+        return f"{key} = {found!r}: unknown key"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key} = {_short(found)}: {message[0].lower()}{message[1:]}"
+
+
+def _short(value: Any, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -1,0 +1,24 @@
+"""Weights on disk: safetensors, and nothing that runs code when it is read."""
+
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mixframe.base.files import atomic_path, need_file
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write tensors as safetensors, names sorted, so that equal weights give equal bytes."""
+    plain = {k: tensors[k].detach().cpu().contiguous() for k in sorted(tensors)}
+    with atomic_path(path) as temporary:
+        save_file(plain, temporary, metadata={"format": "pt"})
+
+
+def load_tensors(path: Path, made_by: str) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        MixframeError: it is missing; the message says that the stage `made_by` makes it.
+    """
+    return load_file(need_file(path, made_by))

@@ -1,0 +1,1 @@
+"""The demo corpus: real speech, and spoofed speech made of it."""

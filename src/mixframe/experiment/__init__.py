@@ -1,0 +1,1 @@
+"""Experiment: the preset and its grid, where files lie, the cells of dvc.yaml."""

@@ -1,0 +1,176 @@
+"""Where everything lies: the one place that names files. dvc.yaml names the same ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE = Path(".mixframe")
+"""Checkpoints, locks and timings: git-ignored, no stage's output, safe to delete."""
+
+DATA = Path("data")
+"""Downloaded corpora, shared by all presets, git-ignored, pinned by download.json."""
+
+
+HELDOUT = "heldout"
+"""The splice policy whose splices of the dev set judge every post-training."""
+
+FOUNDATION_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+"""Files of an encoder, as `save_pretrained` writes them."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one preset, relative to the repository root.
+
+    Attributes:
+        seed: of the training whose files are meant, where each seed of the grid has its own.
+    """
+
+    preset: str
+    seed: int = 0
+
+    @property
+    def root(self) -> Path:
+        """Folder of everything the preset makes."""
+        return Path("results") / self.preset
+
+    @property
+    def download(self) -> Path:
+        """What was downloaded, pinned by sha256."""
+        return self.root / "download" / "download.json"
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest (`mixframe.audio.manifest`)."""
+        return self.root / "corpus" / "manifest.parquet"
+
+    @property
+    def audio(self) -> Path:
+        """Audio that the corpus generates; an empty tar where it brings its own."""
+        return self.root / "corpus" / "audio.tar"
+
+    @property
+    def protocol(self) -> Path:
+        """The ASVspoof-style protocol of the manifest."""
+        return self.root / "corpus" / "protocol.txt"
+
+    @property
+    def left_out(self) -> Path:
+        """Trials that the manifest lacks, and audio that no protocol names."""
+        return self.root / "checks" / "left_out.csv"
+
+    @property
+    def shortcuts(self) -> Path:
+        """EER of trivial statistics, by set."""
+        return self.root / "checks" / "shortcuts.csv"
+
+    def plan(self, policy: str) -> Path:
+        """Splice plan of a post-trained system, or of the policy heldout."""
+        folder = HELDOUT if policy == HELDOUT else f"splice/{policy}/{self.seed}"
+        return self.root / folder / "plan.parquet"
+
+    @property
+    def foundation(self) -> Path:
+        """Folder of the foundation model."""
+        return self.root / "pretrain"
+
+    def posttrained(self, system: str) -> Path:
+        """Folder of a post-trained encoder and its frame classifier."""
+        return self.root / "posttrain" / system / str(self.seed)
+
+    def frames(self, system: str) -> Path:
+        """Frame scores and labels of held-out splices and of sets with known regions."""
+        return self.scores(system, "frames").with_suffix(".parquet")
+
+    def finetuned(self, system: str) -> Path:
+        """Folder of a trained system: card.json pins everything else by sha256."""
+        return self.root / "finetune" / system / str(self.seed)
+
+    def curve(self, stage: str, system: str = "") -> Path:
+        """Training curve of a stage."""
+        name = f"{stage}-{system}-{self.seed}" if system else stage
+        return self.root / "curves" / f"{name}.csv"
+
+    def scores(self, system: str, set_name: str) -> Path:
+        """Countermeasure scores of one system on one set."""
+        return self.root / "scores" / system / str(self.seed) / f"{set_name}.tsv"
+
+    def votes(self, system: str) -> Path:
+        """Which frames a voting head chose, and which were injected."""
+        return self.scores(system, "votes").with_suffix(".parquet")
+
+    def vote_metrics(self, system: str) -> Path:
+        """How many of the chosen frames were injected."""
+        return self.root / "details" / f"votes-{system}-{self.seed}.json"
+
+    def metrics(self, system: str) -> Path:
+        """Figures of one system, small enough for `dvc metrics show`."""
+        return self.root / "metrics" / f"{system}.json"
+
+    def frame_metrics(self, system: str) -> Path:
+        """Frame-level figures of a post-trained encoder's frame classifier."""
+        return self.root / "details" / f"frames-{system}.json"
+
+    def details(self, system: str) -> Path:
+        """Figures of one system by attack, and everything else the report shows."""
+        return self.root / "details" / f"{system}.json"
+
+    def det(self, system: str) -> Path:
+        """DET points of one system on every set, thinned for plotting."""
+        return self.root / "det" / f"{system}.csv"
+
+    @property
+    def summary(self) -> Path:
+        """The result table of all systems."""
+        return self.root / "summary" / "summary.json"
+
+    @property
+    def table(self) -> Path:
+        """The result table in Markdown."""
+        return self.root / "summary" / "table.md"
+
+    @property
+    def table_latex(self) -> Path:
+        """The result table in LaTeX."""
+        return self.root / "summary" / "table.tex"
+
+    @property
+    def comparisons(self) -> Path:
+        """Differences of every two systems on the same trials, and which are supported."""
+        return self.root / "summary" / "comparisons.csv"
+
+    @property
+    def report(self) -> Path:
+        """The report, one self-contained file."""
+        return self.root / "report.html"
+
+    def figure(self, name: str) -> Path:
+        """A figure of the report."""
+        return self.root / "figures" / name
+
+    @property
+    def local_timings(self) -> Path:
+        """Seconds each stage took, last time it ran on this machine."""
+        return STATE / self.preset / "timings.json"
+
+    @property
+    def timings(self) -> Path:
+        """The same, kept for the report; no stage's output, because no two runs agree on it."""
+        return self.root / "timings.json"
+
+    @property
+    def local_energy(self) -> Path:
+        """Joules of the processors while each stage ran, where this machine tells."""
+        return STATE / self.preset / "energy.json"
+
+    @property
+    def energy(self) -> Path:
+        """The same, kept for the report."""
+        return self.root / "energy.json"
+
+    def state(self, stage: str, cell: str, key: str) -> Path:
+        """Checkpoint of a training stage with this configuration and these inputs."""
+        return STATE / self.preset / f"{stage}-{cell}-{key[:16]}.pt"
+
+    def lock(self, stage: str, cell: str) -> Path:
+        """Lock of one cell of a stage."""
+        return STATE / self.preset / f"{stage}-{cell}.lock"

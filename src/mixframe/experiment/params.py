@@ -1,0 +1,219 @@
+"""Parameters: params.yaml chooses a preset and a grid, presets/<name>.yaml holds every value.
+
+Each class is a section of a preset. A section named after a stage is what that stage depends on;
+`compute` and `title` never change a result and no stage depends on them.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from mixframe.base.compute import Compute
+from mixframe.base.errors import MixframeError
+from mixframe.base.schema import Count, Section, Share, read_yaml, validate
+from mixframe.corpora import DownloadParams, ProtocolParams
+from mixframe.metrics.params import Evaluate
+from mixframe.models.params import Encoder
+from mixframe.splicing.params import Splice
+from mixframe.training.params import Foundation, Posttrain, Score, System
+
+PRESETS = Path("presets")
+
+
+class Protocol(Section):
+    """Stage protocol.
+
+    Attributes:
+        shortcut_min_eer: the stage fails if a trivial statistic separates the classes of a set
+            with a lower EER than this.
+        corpora: how to read each corpus.
+    """
+
+    shortcut_min_eer: Share
+    corpora: dict[str, ProtocolParams]
+
+
+class Vote(Section):
+    """Stage vote.
+
+    Attributes:
+        sets: sets with known regions whose votes are counted, besides the held-out splices.
+    """
+
+    sets: list[str]
+
+
+class Report(Section):
+    """Stage report.
+
+    Attributes:
+        examples: spliced utterances shown with waveform, labels and frame curve.
+        localiser: whose frame classifier draws the curves.
+    """
+
+    examples: Count
+    localiser: str
+
+
+class Grid(Section):
+    """The cells of the experiment; the lists `classical`, `foundation`, `posttrained` and
+    `borrowing` say where a system's encoder comes from and together make up `system`.
+
+    Attributes:
+        system: rows of the result table, in this order.
+        borrowing: systems on the encoder that is post-trained for the system `lender`.
+        voting: systems whose head votes for frames; their votes are kept.
+        seed: of splice plans and training; each system is trained once with each.
+        set: evaluation sets, in this order.
+    """
+
+    system: list[str]
+    classical: list[str]
+    foundation: list[str]
+    posttrained: list[str]
+    borrowing: list[str]
+    lender: str
+    voting: list[str]
+    seed: Annotated[list[Count], Field(min_length=1)]
+    set: list[str]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        parts = [*self.classical, *self.foundation, *self.posttrained, *self.borrowing]
+        if sorted(parts) != sorted(self.system):
+            raise ValueError(
+                f"system = {self.system} must list exactly the systems of classical, foundation, "
+                f"posttrained and borrowing = {parts}"
+            )
+        if self.borrowing and self.lender not in self.posttrained:
+            raise ValueError(
+                f"lender = {self.lender!r}: expected one of posttrained = {self.posttrained}"
+            )
+        if not set(self.voting) <= set(self.system):
+            raise ValueError(f"voting = {self.voting}: not all of them are in system")
+        if len(set(self.seed)) < len(self.seed):
+            raise ValueError(f"seed = {self.seed}: each seed must be there once")
+        return self
+
+
+class Preset(Section):
+    """Everything a run depends on.
+
+    Attributes:
+        grid: the cells that `mixframe use` puts into params.yaml, where the pipeline reads them.
+    """
+
+    title: str
+    grid: Grid
+    seed: Count
+    compute: Compute
+    download: dict[str, DownloadParams]
+    protocol: Protocol
+    splice: dict[str, Splice]
+    pretrain: Foundation
+    encoder: Encoder
+    posttrain: dict[str, Posttrain]
+    finetune: dict[str, System]
+    score: Score
+    vote: Vote
+    evaluate: Evaluate
+    report: Report
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if "heldout" not in self.splice:
+            raise ValueError("splice.heldout: missing; frame-level EER is measured on its splices")
+        for name in self.posttrain:
+            if name not in self.splice:
+                raise ValueError(f"posttrain.{name}: splice.{name} is missing")
+        encoders = ["random", "foundation", *self.posttrain]
+        for name, system in self.finetune.items():
+            if system.kind == "neural" and system.encoder not in encoders:
+                raise ValueError(
+                    f"finetune.{name}.encoder = {system.encoder!r}: expected one of "
+                    f"{', '.join(encoders)}"
+                )
+        if self.posttrain and self.report.localiser not in self.posttrain:
+            raise ValueError(
+                f"report.localiser = {self.report.localiser!r}: expected one of "
+                f"{', '.join(self.posttrain)}"
+            )
+        return self
+
+
+class Choice(Section):
+    """params.yaml."""
+
+    preset: str
+    grid: Grid
+
+
+def check_grid(grid: Grid, preset: Preset) -> None:
+    """Check that every system of a grid is in the preset and starts where the grid says.
+
+    Raises:
+        MixframeError: the first system that does not, what its encoder is and what it should be.
+    """
+    for name in grid.system:
+        system = pick(preset.finetune, name, "finetune")
+        if name in grid.classical:
+            fits, expected = system.kind != "neural", "a classical system"
+        elif name in grid.foundation:
+            fits = system.kind == "neural" and system.encoder in ("random", "foundation")
+            expected = "encoder random or foundation"
+        else:
+            wanted = name if name in grid.posttrained else grid.lender
+            fits = system.kind == "neural" and system.encoder == wanted
+            expected = f"encoder {wanted}"
+        if not fits:
+            found = f"encoder {system.encoder}" if system.kind == "neural" else system.kind
+            raise MixframeError(
+                f"finetune.{name} has {found}, but its place in the grid wants {expected}"
+            )
+
+
+def read_choice(root: Path = Path()) -> Choice:
+    """Read params.yaml.
+
+    Raises:
+        MixframeError: unknown or missing keys, or a preset that does not exist.
+    """
+    path = root / "params.yaml"
+    choice = validate(Choice, read_yaml(path), str(path))
+    preset_path(choice.preset, root)
+    return choice
+
+
+def preset_path(name: str, root: Path = Path()) -> Path:
+    """Return the file of a preset.
+
+    Raises:
+        MixframeError: there is none; the message lists those there are.
+    """
+    path = root / PRESETS / f"{name}.yaml"
+    if not path.is_file():
+        names = sorted(p.stem for p in (root / PRESETS).glob("*.yaml"))
+        raise MixframeError(f"preset = {name!r}: expected one of {', '.join(names)}")
+    return path
+
+
+def read_preset(name: str, root: Path = Path()) -> Preset:
+    """Read and validate presets/<name>.yaml.
+
+    Raises:
+        MixframeError: unknown or missing keys, wrong types, values out of range, all at once.
+    """
+    path = preset_path(name, root)
+    return validate(Preset, read_yaml(path), str(path))
+
+
+def pick(table: dict[str, Any], name: str, key: str) -> Any:
+    """Return `table[name]`.
+
+    Raises:
+        MixframeError: no such entry; the message names `key` and the choices.
+    """
+    if name not in table:
+        raise MixframeError(f"{key}.{name}: not in the preset; expected one of {', '.join(table)}")
+    return table[name]

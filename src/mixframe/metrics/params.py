@@ -1,0 +1,40 @@
+"""Sections of a preset that say what is measured, and how."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mixframe.base.schema import Above0, Positive, Section
+
+
+class Costs(Section):
+    """Detection costs of minDCF and actDCF (ASVspoof 5 evaluation plan)."""
+
+    p_spoof: Annotated[float, Field(gt=0, lt=1)]
+    c_miss: Above0
+    c_fa: Above0
+
+
+class Bootstrap(Section):
+    """Intervals.
+
+    Attributes:
+        unit: what is drawn with replacement: trial, or all trials that share a value of this
+            column of the manifest.
+    """
+
+    resamples: Positive
+    level: Annotated[float, Field(gt=0, lt=1)]
+    unit: Literal["trial", "speaker", "prompt"]
+
+
+class Evaluate(Section):
+    """Stage evaluate.
+
+    Attributes:
+        segment_iou: overlap from which a predicted segment counts as found.
+    """
+
+    costs: Costs
+    bootstrap: Bootstrap
+    segment_iou: Annotated[float, Field(gt=0, le=1)]

@@ -1,0 +1,178 @@
+"""Sections of a preset that say what a model is."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mixframe.base.schema import Above0, AtLeast0, Positive, Section, Share
+
+
+class Architecture(Section):
+    """A HuBERT-style encoder (Hsu et al., 2021) in the form of `transformers.HubertConfig`."""
+
+    hidden: Positive
+    layers: Positive
+    heads: Positive
+    feed_forward: Positive
+    conv_dim: Positive
+    conv_kernels: list[Positive]
+    conv_strides: list[Positive]
+    position_kernel: Positive
+    position_groups: Positive
+
+
+class Hub(Section):
+    """A foundation model from the Hugging Face hub, pinned by commit."""
+
+    kind: Literal["hub"]
+    name: str
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+
+
+class Folder(Section):
+    """A foundation model in a local folder, as `save_pretrained` writes it."""
+
+    kind: Literal["folder"]
+    path: str
+
+
+class Encoder(Section):
+    """The encoder while it is post-trained or fine-tuned.
+
+    The models' own defaults (layerdrop 0.1, which changes the number of hidden states, and
+    SpecAugment) are always off.
+
+    Attributes:
+        dropout: of hidden states, attention weights, activations and projected features.
+    """
+
+    dropout: Share
+
+
+class Lora(Section):
+    """LoRA adapters (Hu et al., 2022) as `peft.LoraConfig` takes them."""
+
+    kind: Literal["lora"]
+    rank: Positive
+    alpha: Positive
+    dropout: Share
+    targets: list[str]
+
+
+class Full(Section):
+    """Every weight of the encoder but its convolutions is trained."""
+
+    kind: Literal["full"]
+
+
+class Frozen(Section):
+    """The encoder stays as it is; only the head is trained."""
+
+    kind: Literal["none"]
+
+
+Adapter = Annotated[Lora | Full | Frozen, Field(discriminator="kind")]
+
+
+class PooledHead(Section):
+    """Sum over layers, pooling over frames, one linear layer.
+
+    Attributes:
+        layers: weighted = softmax-weighted sum of all layers; last = the last one.
+        pooling: attentive = attentive statistics (Okabe et al., 2018); mean.
+        hidden: width of the attention; unused with mean pooling.
+    """
+
+    kind: Literal["pooled"]
+    layers: Literal["weighted", "last"]
+    pooling: Literal["attentive", "mean"]
+    hidden: Positive
+
+
+class SequenceHead(Section):
+    """Blocks over frames behind a class token: `mixframe.models.sequence`.
+
+    Attributes:
+        dim: width the encoder's frames are projected to.
+        heads: of the attention; they divide dim.
+        feed_forward: hidden width of the feed-forwards in units of dim.
+        expansion, kernel: width (in units of dim) and length (odd) of a Conformer's convolution.
+    """
+
+    kind: Literal["conformer", "transformer"]
+    dim: Positive
+    blocks: Positive
+    heads: Positive
+    feed_forward: Positive
+    expansion: Positive
+    kernel: Positive
+    dropout: Share
+    positions: Literal["sinusoidal", "none"]
+
+    @property
+    def block(self) -> str:
+        """conformer or transformer."""
+        return self.kind.removesuffix("_fgfm")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.dim % (2 * self.heads):
+            raise ValueError(f"dim {self.dim} is not an even multiple of heads {self.heads}")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel {self.kernel} is not odd")
+        return self
+
+
+class FineGrainedHead(SequenceHead):
+    """The same with voting and refinement: `mixframe.models.fgfm`.
+
+    Attributes:
+        votes: frames a head votes for, and frames chosen in a block.
+        vote_kernel: smooths the counted votes along time; an odd number of weights.
+        refine_blocks, final_blocks: before and after the second vote.
+        aggregation_kernel: length of the depthwise convolution of the dynamic aggregation, odd.
+        squeeze: dim / squeeze is the width of its excitation.
+        auxiliary_weight: of the loss on the class token before refinement.
+    """
+
+    kind: Literal["conformer_fgfm", "transformer_fgfm"]  # type: ignore[assignment]
+    votes: Positive
+    vote_kernel: list[Above0]
+    refine_blocks: Positive
+    final_blocks: Positive
+    aggregation_kernel: Positive
+    squeeze: Positive
+    auxiliary_weight: AtLeast0
+
+    @model_validator(mode="after")
+    def _odd(self) -> Self:
+        if len(self.vote_kernel) % 2 == 0:
+            raise ValueError(f"vote_kernel {self.vote_kernel} has no middle: its length is even")
+        if self.aggregation_kernel % 2 == 0:
+            raise ValueError(f"aggregation_kernel {self.aggregation_kernel} is not odd")
+        return self
+
+
+AnyHead = Annotated[PooledHead | SequenceHead | FineGrainedHead, Field(discriminator="kind")]
+
+
+class Lfcc(Section):
+    """Stage finetune, classical row: one Gaussian mixture of LFCCs a class.
+
+    Attributes:
+        n_filter, n_lfcc, n_fft, hop: of `torchaudio.transforms.LFCC`; n_fft and hop in samples.
+        components: Gaussians a class.
+        iterations: most steps of expectation maximisation.
+        tolerance: gain in mean log-likelihood below which it stops.
+        max_frames: frames a class on which it runs, drawn at random.
+    """
+
+    kind: Literal["lfcc"]
+    n_filter: Positive
+    n_lfcc: Positive
+    n_fft: Positive
+    hop: Positive
+    components: Positive
+    iterations: Positive
+    tolerance: AtLeast0
+    max_frames: Positive

@@ -1,0 +1,1 @@
+"""Splicing: mix-frame splices, planned as a table and rendered from it."""

@@ -1,0 +1,59 @@
+"""Sections of a preset that say how splices are made."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mixframe.base.schema import Above0, Count, LabelChoice, Positive, Section, Share
+from mixframe.splicing.patterns import PATTERNS
+
+
+class SplicePattern(Section):
+    """Where regions lie; see `mixframe.splicing.patterns`."""
+
+    name: str
+    max_regions: Positive
+    min_frames: Positive
+    max_frames: Positive
+    max_ratio: Annotated[float, Field(gt=0, le=1)]
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in PATTERNS:
+            raise ValueError(f"input should be {', '.join(repr(n) for n in PATTERNS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_frames > self.max_frames:
+            raise ValueError(f"min_frames {self.min_frames} exceeds max_frames {self.max_frames}")
+        return self
+
+
+class Splice(Section):
+    """Stage splice: one policy of making mix-frame splices.
+
+    Attributes:
+        set: which set of the manifest base and injector utterances come from.
+        base, injector: labels that may serve as base and as injector.
+        speaker: whose injectors to take; same and different fall back to any where there is none.
+        copies: plan rows for each base utterance.
+        clean_share: share of rows left without a splice.
+        max_seconds: longer base utterances are cropped at random to this.
+        crossfade: samples over which base and injector blend, inside each region's ends; 0 cuts.
+        match_gain: scale the injected part to the RMS of the part it replaces.
+        max_gain_db: by at most this, so that pauses are not blown up to the level of speech.
+    """
+
+    set: str
+    base: LabelChoice
+    injector: LabelChoice
+    speaker: Literal["same", "different", "any"]
+    copies: Positive
+    clean_share: Share
+    max_seconds: Above0
+    crossfade: Count
+    match_gain: bool
+    max_gain_db: Above0
+    pattern: SplicePattern

@@ -1,0 +1,165 @@
+"""Sections of a preset that say how models are trained, and what is trained."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mixframe.audio.params import Augmentation
+from mixframe.base.errors import MixframeError
+from mixframe.base.schema import Above0, AtLeast0, Count, Positive, Section
+from mixframe.models.params import Adapter, AnyHead, Architecture, Folder, Hub, Lfcc
+
+
+class Train(Section):
+    """One training run; `mixframe.training.loop` is its reader.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: utterances a step.
+        slices: equal parts of a batch whose gradients are summed; they bound memory and, on a CPU,
+            run on several threads. The number of threads never changes a result, this may.
+        lr: peak learning rate of AdamW.
+        warmup: steps of linear rise.
+        schedule: after the rise: cosine to 0, or constant.
+        clip_norm: largest gradient norm; 0 for no clipping.
+        evaluate_every: steps between validations.
+        checkpoint_every: steps between checkpoints from which a killed run resumes.
+        precision: bf16 runs forward passes under autocast.
+    """
+
+    steps: Positive
+    batch: Positive
+    slices: Positive
+    lr: Above0
+    weight_decay: AtLeast0
+    warmup: Count
+    schedule: Literal["cosine", "constant"]
+    clip_norm: AtLeast0
+    evaluate_every: Positive
+    checkpoint_every: Positive
+    precision: Literal["fp32", "bf16"]
+
+    @property
+    def part(self) -> int:
+        """Utterances of one slice of a batch: what fits into memory at once."""
+        return self.batch // self.slices
+
+    def share(self, processes: int, key: str) -> int:
+        """Return how many slices each of several processes computes.
+
+        Raises:
+            MixframeError: they cannot have equally many; the message names `key`.
+        """
+        if self.slices % processes:
+            raise MixframeError(
+                f"{key}.train.slices = {self.slices} is not a multiple of compute.processes = "
+                f"{processes}, which share them"
+            )
+        return self.slices // processes
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.batch % self.slices:
+            raise ValueError(f"batch {self.batch} is not a multiple of slices {self.slices}")
+        return self
+
+
+class Targets(Section):
+    """Pseudo-labels of masked prediction: k-means clusters of MFCCs with deltas.
+
+    Attributes:
+        n_fft: window in samples; equal to the encoder's receptive field it aligns the frames.
+        cluster_frames: frames, drawn at random, on which k-means is fitted.
+    """
+
+    n_mfcc: Positive
+    n_mels: Positive
+    n_fft: Positive
+    clusters: Positive
+    cluster_frames: Positive
+
+
+class Masking(Section):
+    """HuBERT's masking: starts are drawn with `probability`, each masks `length` frames.
+
+    Attributes:
+        alpha: weight of masked frames in the loss; 1 - alpha is that of the others.
+    """
+
+    probability: Annotated[float, Field(gt=0, lt=1)]
+    length: Positive
+    alpha: Annotated[float, Field(gt=0, le=1)]
+
+
+class Scratch(Section):
+    """A foundation model trained here, on the bona fide training speech."""
+
+    kind: Literal["scratch"]
+    architecture: Architecture
+    targets: Targets
+    masking: Masking
+    crop_seconds: Above0
+    train: Train
+
+
+Foundation = Annotated[Scratch | Hub | Folder, Field(discriminator="kind")]
+
+
+class Posttrain(Section):
+    """Stage posttrain.
+
+    Attributes:
+        objective: frames = MFPT's frame labels; utterance = the base utterance's own label on the
+            mean of the frame logits, the control with the same steps and classifier.
+        classifier_hidden: width of the frame classifier's hidden layer.
+        positive_weight: weight of label-1 frames in the loss.
+        localise: sets with known regions whose frames are scored at the end.
+    """
+
+    objective: Literal["frames", "utterance"]
+    classifier_hidden: Positive
+    positive_weight: Above0
+    localise: list[str]
+    train: Train
+
+
+class Neural(Section):
+    """Stage finetune: an encoder with a head.
+
+    Attributes:
+        encoder: random (same architecture, fresh weights), foundation, or a key of posttrain.
+        crop_seconds: training crops; evaluation uses whole utterances up to score.max_seconds.
+        short: keep leaves shorter utterances as they are; tile repeats them up to crop_seconds, and
+            then evaluation hears the first crop_seconds of each utterance, tiled as well.
+        augment: what training crops go through.
+        class_weights: [spoof, bonafide] in the cross-entropy, or auto: inverse to the counts.
+        average: the weights are averaged over this many best validations.
+        patience: training stops after this many validations without a better one; 0 = never.
+    """
+
+    kind: Literal["neural"]
+    encoder: str
+    adapter: Adapter
+    head: AnyHead
+    crop_seconds: Above0
+    short: Literal["keep", "tile"]
+    augment: Augmentation
+    class_weights: Literal["auto"] | list[Above0]
+    average: Positive
+    patience: Count
+    train: Train
+
+
+System = Annotated[Neural | Lfcc, Field(discriminator="kind")]
+
+
+class Score(Section):
+    """Stage score.
+
+    Attributes:
+        batch: utterances scored at once, of similar length.
+        max_seconds: longer utterances are cut to their first part.
+    """
+
+    batch: Positive
+    max_seconds: Above0

@@ -1,0 +1,74 @@
+"""Countermeasure scores of whole utterances."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader
+from mixframe.base.progress import progress
+from mixframe.models.detector import Detector
+from mixframe.training.data import CHUNK, Batch, length_batches, pad
+from mixframe.training.loop import Runner
+from mixframe.training.params import Neural, Score
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a system hears of an utterance.
+
+    Attributes:
+        batch: utterances scored at once, of similar length.
+        samples: longer utterances are cut to their first part.
+        tile: whether shorter ones are repeated up to that.
+    """
+
+    batch: int
+    samples: int
+    tile: bool
+
+
+def window(params: Neural, scoring: Score) -> Window:
+    """Return the window of a system: whole utterances, or all of one length."""
+    tile = params.short == "tile"
+    seconds = params.crop_seconds if tile else scoring.max_seconds
+    return Window(scoring.batch, int(seconds * SAMPLE_RATE), tile)
+
+
+def score(
+    detector: Detector,
+    refs: Sequence[AudioRef],
+    samples: Sequence[int],
+    heard: Window,
+    run: Runner,
+    read: Reader,
+    what: str = "",
+) -> np.ndarray:
+    """Score utterances.
+
+    Args:
+        refs, samples: where each utterance is, and its length at 16 kHz.
+        what: title of the progress shown; none is shown without it.
+
+    Returns:
+        (len(refs),) float64 in the order of `refs`; higher = more bona fide.
+    """
+    lengths = [min(n, heard.samples) for n in samples]
+    padded = [heard.samples if heard.tile else n for n in lengths]
+    groups = length_batches(padded, heard.batch, not detector.backbone.masks_padding)
+    # Several processes take turns: shares of similar length, and batches as one process has them.
+    groups = groups[run.world.index :: run.world.count]
+    chunks = [groups[i : i + CHUNK] for i in range(0, len(groups), CHUNK)]
+    scores = np.zeros(len(refs))
+    for chunk in progress(chunks, len(chunks), what, "chunks") if what else chunks:
+        batches = []
+        for rows in chunk:
+            read_in = [read(refs[i], 0, lengths[i]) for i in rows]
+            whole = [np.resize(w, heard.samples) for w in read_in] if heard.tile else read_in
+            waves, sizes = pad(whole, detector.backbone)
+            batches.append(Batch(waves, sizes, torch.zeros(len(rows))))
+        results = run.infer(lambda b: detector.score(b.waves, b.lengths), batches)
+        for rows, values in zip(chunk, results, strict=True):
+            scores[rows] = values.double().numpy()
+    return run.world.add(scores, run.device)
