@@ -4,6 +4,7 @@ Each class is a section of a preset. A section named after a stage is what that 
 `compute` and `title` never change a result and no stage depends on them.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -13,6 +14,7 @@ from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import Count, Section, Share, read_yaml, validate
 from mixframe.corpora import DownloadParams, ProtocolParams
+from mixframe.experiment.layout import HELDOUT
 from mixframe.metrics.params import Evaluate
 from mixframe.models.params import Encoder
 from mixframe.splicing.params import Splice
@@ -173,6 +175,26 @@ def check_grid(grid: Grid, preset: Preset) -> None:
             )
 
 
+def check_cell(grid: Grid, cell: Mapping[str, str], seed: int) -> None:
+    """Check that a grid has a cell: what lies outside it, no later stage would look at.
+
+    Raises:
+        MixframeError: the first value it does not have, and its choices.
+    """
+    known: dict[str, tuple[str, Sequence[object]]] = {
+        "system": ("system", grid.system),
+        "policy": ("posttrained", [HELDOUT, *grid.posttrained]),
+        "set_name": ("set", grid.set),
+        "seed": ("seed", grid.seed),
+    }
+    for key, value in {**cell, "seed": seed}.items():
+        name, values = known[key]
+        if value not in values:
+            raise MixframeError(
+                f"grid.{name} has no {value!r}; expected one of {', '.join(map(str, values))}"
+            )
+
+
 def read_choice(root: Path = Path()) -> Choice:
     """Read params.yaml.
 
@@ -217,3 +239,22 @@ def pick(table: dict[str, Any], name: str, key: str) -> Any:
     if name not in table:
         raise MixframeError(f"{key}.{name}: not in the preset; expected one of {', '.join(table)}")
     return table[name]
+
+
+def value_of(preset: Preset, key: str) -> Any:
+    """Return the value of a dotted key of a preset, for instance splice.mfpt.pattern.
+
+    Raises:
+        MixframeError: there is no such key; the message names the part that is missing.
+    """
+    value: Any = preset
+    walked: list[str] = []
+    for name in key.split(".") if key else []:
+        table = dict(value) if isinstance(value, Section) else value
+        if not isinstance(table, dict) or name not in table:
+            choices = ", ".join(table) if isinstance(table, dict) else "nothing below it"
+            place = ".".join(walked) or "the preset"
+            raise MixframeError(f"{key}: {place} has no {name!r}; expected one of {choices}")
+        walked.append(name)
+        value = table[name]
+    return value

@@ -20,13 +20,14 @@ from mixframe.experiment.params import pick
 from mixframe.metrics import detection, scorefiles
 from mixframe.models import lfcc
 from mixframe.models.params import Lfcc, Lora
-from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
+from mixframe.stages.context import Context, fresh_folder, parallel, running, state_key, write_rows
 from mixframe.stages.systems import MIXTURES, new_detector, save_mixtures, start_encoder, write_card
 from mixframe.training.data import cached_reader
 from mixframe.training.loop import Runner, train
 from mixframe.training.params import Neural
 
 
+@parallel
 def run(context: Context, system: str) -> None:
     """Run the stage for one system.
 
@@ -59,13 +60,15 @@ def _neural(context: Context, system: str, params: Neural) -> None:
     )
     start = start_encoder(files, params)
     values = {
-        "finetune": params.model_dump(),
-        "encoder": preset.encoder.model_dump(),
-        "score": preset.score.model_dump(),
+        "finetune": params,
+        "encoder": preset.encoder,
+        "score": preset.score,
         "seed": context.seed,
     }
     inputs = [files.manifest, files.audio, *(start / name for name in FOUNDATION_FILES)]
-    state = files.state("finetune", f"{system}-{context.seed}", state_key(values, inputs))
+    state = files.state(
+        "finetune", f"{system}-{context.seed}", state_key("finetune", values, inputs)
+    )
     what = f"finetune {system}-{context.seed}"
     outcome = train(
         task, params.train, params.average, runner, state, context.seed, what, params.patience

@@ -23,7 +23,7 @@ from mixframe.base.files import need_file, read_json, sha256_file
 from mixframe.base.progress import log, progress
 from mixframe.models import backbone as backbones
 from mixframe.models.params import Hub
-from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
+from mixframe.stages.context import Context, fresh_folder, parallel, running, state_key, write_rows
 from mixframe.training.data import cached_reader
 from mixframe.training.loop import Runner, train
 from mixframe.training.masked import Clusters, MaskedPrediction, MaskedTask, Utterances
@@ -33,6 +33,7 @@ CONFIG, WEIGHTS, PREPROCESSOR = backbones.FILES
 PICKLED = "pytorch_model.bin"
 
 
+@parallel
 def run(context: Context) -> None:
     """Run the stage.
 
@@ -131,8 +132,8 @@ def _train(context: Context, section: Scratch) -> None:
     task = MaskedTask(
         model, encoder, section, read, with_targets["train"], with_targets["dev"], preset.seed
     )
-    values = {"pretrain": section.model_dump(), "seed": preset.seed}
-    key = state_key(values, [files.manifest, files.audio])
+    values = {"pretrain": section, "seed": preset.seed}
+    key = state_key("pretrain", values, [files.manifest, files.audio])
     state = files.state("pretrain", "all", key)
     outcome = train(task, section.train, 0, runner, state, preset.seed, "pretrain")
     if not runner.world.main:

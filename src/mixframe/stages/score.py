@@ -9,12 +9,13 @@ Writes: results/<preset>/scores/<system>/<seed>/<set>.tsv in the ASVspoof 5 form
 from mixframe.audio import manifest
 from mixframe.experiment.params import pick
 from mixframe.metrics import scorefiles
-from mixframe.stages.context import Context, running
+from mixframe.stages.context import Context, parallel, running
 from mixframe.stages.systems import score_system
 from mixframe.training.data import cached_reader
 from mixframe.training.loop import Runner
 
 
+@parallel
 def run(context: Context, system: str, set_name: str) -> None:
     """Run the stage for one system and one set.
 
