@@ -130,20 +130,34 @@ def compare(first: Path, second: Path, keys: Path, workers: int, **options: Any)
 
 
 @click.command()
-@click.argument("name")
-def use(name: str) -> None:
-    """Make NAME the preset, with its grid, in params.yaml, and its folders under results/."""
+@click.argument("name", required=False)
+def use(name: str | None) -> None:
+    """Make NAME the preset in params.yaml, with its grid, and its folders under results/.
+
+    Without NAME: take over the grid of the preset that is there. Values of the grid that were
+    edited in params.yaml, and are lost, are printed.
+    """
     from ruamel.yaml import YAML
 
     from mixframe.base.files import atomic_path
     from mixframe.experiment import dag
-    from mixframe.experiment.params import read_choice, read_preset
+    from mixframe.experiment.params import grid_differences, read_choice, read_preset
 
     yaml, path = YAML(), Path("params.yaml")
     yaml.width = 1000
+    before = read_choice()
+    name = name or before.preset
+    grid = read_preset(name).grid
+    for key, (own, of_preset) in grid_differences(before, read_preset(before.preset)).items():
+        if own != grid.model_dump()[key]:
+            click.echo(
+                f"params.yaml: grid.{key} = {own} goes; presets/{before.preset}.yaml has "
+                f"{of_preset}",
+                err=True,
+            )
     written = yaml.load(path)
     written["preset"] = name
-    for key, values in read_preset(name).grid.model_dump().items():
+    for key, values in grid.model_dump().items():
         if isinstance(values, list):
             # In place, so that a list keeps its comments and its form; an empty one has none.
             kept = written["grid"][key]
@@ -156,6 +170,22 @@ def use(name: str) -> None:
         yaml.dump(written, temporary)
     dag.make_folders()
     click.echo(f"params.yaml: preset {name}, {len(read_choice().grid.system)} systems")
+
+
+@click.command()
+def dag() -> None:
+    """Print the stages of the pipeline: how many cells each has, and what it comes after."""
+    from mixframe.experiment import dag as pipeline
+
+    stages = pipeline.read_stages()
+    makers = {path: s.name for s in stages for cell in s.cells.values() for path in cell.outputs}
+    width = max(len(stage.name) for stage in stages)
+    for stage in stages:
+        inputs = [path for cell in stage.cells.values() for path in cell.inputs]
+        after = dict.fromkeys(makers[path] for path in inputs if path in makers)
+        behind = f"after {', '.join(after)}" if after else ""
+        click.echo(f"{stage.name:{width}}  {len(stage.cells):3}  {behind}".rstrip())
+    click.echo(f"{sum(len(stage.cells) for stage in stages)} cells")
 
 
 @click.command()
@@ -231,6 +261,6 @@ def params(section: str | None, preset: str | None, count: bool) -> None:
 
 
 COMMANDS: dict[str, click.Command] = {
-    command.name or "": command for command in (compare, evaluate, params, show, timings, use)
+    command.name or "": command for command in (compare, dag, evaluate, params, show, timings, use)
 }
 """By name."""

@@ -89,7 +89,7 @@ def imports(name: str) -> frozenset[str]:
     if name == ASSEMBLED:
         return frozenset()
     reached = {name}
-    for node in ast.walk(_tree(name)):
+    for node in _run(_tree(name)):
         if isinstance(node, ast.Import):
             reached |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -107,7 +107,17 @@ def module_hash(name: str) -> str:
     tree = _tree(name)
     if name in PLUGINS:
         tree.body = [node for node in tree.body if not _registers(node, name)]
-    return _hash(repr(_plain(_Locals().visit(tree))).encode())
+    return _hash(substance(tree).encode())
+
+
+def substance(tree: ast.Module) -> str:
+    """Return a text that two modules share if they differ in nothing that can change a result."""
+    for node in ast.walk(tree):
+        for field in ("body", "orelse", "finalbody"):
+            block = getattr(node, field, None)
+            if isinstance(block, list):
+                setattr(node, field, [child for child in block if not _idle(child)])
+    return repr(_plain(_Locals().visit(tree)))
 
 
 def _hash(content: bytes) -> str:
@@ -122,13 +132,15 @@ def _path(name: str) -> Path:
 
 
 def _tree(name: str) -> ast.Module:
-    tree = ast.parse(_path(name).read_bytes())
-    for node in ast.walk(tree):
-        for field in ("body", "orelse", "finalbody"):
-            block = getattr(node, field, None)
-            if isinstance(block, list):
-                setattr(node, field, [child for child in block if not _idle(child)])
-    return tree
+    return ast.parse(_path(name).read_bytes())
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a tree that are not for type checkers only."""
+    if not _idle(node):
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from _run(child)
 
 
 def _idle(node: ast.AST) -> bool:

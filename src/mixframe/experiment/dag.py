@@ -162,7 +162,7 @@ def _cell(stage: PipelineStage, made: Iterable[str]) -> Cell:
     return Cell(
         stage.addressing,
         _command(stage),
-        [path for dep in _files(stage) if not _code(dep) for path in _beneath(dep, made)],
+        [path for dep in _files(stage) if not is_code(dep) for path in _beneath(dep, made)],
         [out.def_path for out in stage.outs],
         _stamp(stage),
     )
@@ -178,7 +178,7 @@ def _files(stage: PipelineStage) -> Iterator[str]:
             yield dep.def_path
 
 
-def _code(path: str) -> bool:
+def is_code(path: str) -> bool:
     """Tell whether a dependency is the fingerprint of a cell's code."""
     return path.split("/")[2:3] == [CODE]
 
@@ -192,7 +192,7 @@ def _stamp(stage: PipelineStage) -> str:
     values = {
         dep.def_path: dep.read_params() for dep in stage.deps if isinstance(dep, ParamsDependency)
     }
-    prints = [Path(stage.repo.root_dir, path) for path in _files(stage) if _code(path)]
+    prints = [Path(stage.repo.root_dir, path) for path in _files(stage) if is_code(path)]
     hashes = [path.read_text() for path in prints if path.is_file()]
     return digest({"command": _command(stage), "values": values, "code": hashes})
 
@@ -230,7 +230,7 @@ def _write_code(repo: Repo, root: Path) -> None:
     presets: dict[str, Any] = {}
     written = set()
     for stage in repo.index.stages:
-        for path in filter(_code, _files(stage)):
+        for path in filter(is_code, _files(stage)):
             if path in written:
                 continue
             written.add(path)

@@ -175,6 +175,12 @@ def check_grid(grid: Grid, preset: Preset) -> None:
             )
 
 
+def grid_differences(choice: Choice, preset: Preset) -> dict[str, tuple[Any, Any]]:
+    """Return where the grid of params.yaml differs from its preset's: both values by key."""
+    own, theirs = choice.grid.model_dump(), preset.grid.model_dump()
+    return {key: (own[key], theirs[key]) for key in own if own[key] != theirs[key]}
+
+
 def check_cell(grid: Grid, cell: Mapping[str, str], seed: int) -> None:
     """Check that a grid has a cell: what lies outside it, no later stage would look at.
 

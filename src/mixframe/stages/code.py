@@ -5,7 +5,9 @@ Writes: results/<preset>/code/<stage>/<system>, a hash of each module by its nam
 cells wrote that are no longer in the grid; DVC's cache keeps it.
 """
 
+from mixframe.base.progress import log
 from mixframe.experiment import dag
+from mixframe.experiment.params import grid_differences, read_choice
 from mixframe.stages.context import Context, running
 
 
@@ -16,4 +18,9 @@ def run(context: Context) -> None:
         MixframeError: DVC cannot read the pipeline, or the preset is not valid.
     """
     with running(context, "code"):
+        for key, (own, theirs) in grid_differences(read_choice(), context.preset).items():
+            log(
+                f"  grid.{key} is {own} in params.yaml, which counts, and {theirs} in "
+                f"presets/{context.name}.yaml: `mixframe use` takes it over from there"
+            )
         dag.write_code()
