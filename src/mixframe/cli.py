@@ -126,6 +126,8 @@ def _stage_command(name: str) -> click.Command | None:
     if options and "grid" not in source.takes:
         seed = click.IntRange(0)
         options.append(click.Option(["--seed"], type=seed, help="Default: the first of the grid."))
+    if "base" in source.takes:
+        options.append(click.Option(["--base"], is_flag=True, help="Of its corpus and encoder."))
     options += [
         click.Option(["--preset"], metavar="NAME", help="Default: the one in params.yaml."),
         click.Option(["--device"], type=click.Choice(["auto", "cpu", "cuda"])),
@@ -136,7 +138,8 @@ def _stage_command(name: str) -> click.Command | None:
 
     def callback(preset: str | None, seed: int | None = None, **given: Any) -> None:
         cell = {parameter: given.pop(parameter) for parameter in CELL if parameter in given}
-        run_stage(name, preset, cell, seed, given)
+        extra = {"base": given.pop("base")} if "base" in given else {}
+        run_stage(name, preset, cell, seed, given, **extra)
 
     return click.Command(name, params=options, callback=callback, help=source.help)
 
@@ -147,6 +150,7 @@ def run_stage(
     cell: dict[str, str],
     seed: int | None = None,
     compute: dict[str, Any] | None = None,
+    **extra: Any,
 ) -> None:
     """Run one cell of a stage.
 
@@ -155,6 +159,7 @@ def run_stage(
         cell: values of `CELL`.
         seed: the first of the grid if None.
         compute: overrides the preset's section of that name where not None.
+        extra: what else the stage's `run` takes.
 
     Raises:
         MixframeError: what the stage says.
@@ -170,7 +175,7 @@ def run_stage(
     with importing():
         stage = import_module(f"mixframe.stages.{name}")
     grid = {"grid": context.grid} if "grid" in source.takes else {}
-    stage.run(context, **cell, **grid)
+    stage.run(context, **cell, **grid, **extra)
 
 
 if __name__ == "__main__":

@@ -140,14 +140,16 @@ def use(name: str | None) -> None:
     from ruamel.yaml import YAML
 
     from mixframe.base.files import atomic_path
+    from mixframe.base.schema import read_yaml, validate
     from mixframe.experiment import dag
-    from mixframe.experiment.params import grid_differences, read_choice, read_preset
+    from mixframe.experiment.params import Choice, grid_differences, read_choice, read_preset
 
     yaml, path = YAML(), Path("params.yaml")
     yaml.width = 1000
-    before = read_choice()
+    before = validate(Choice, read_yaml(path), str(path))
     name = name or before.preset
-    grid = read_preset(name).grid
+    preset = read_preset(name)
+    grid = preset.grid
     for key, (own, of_preset) in grid_differences(before, read_preset(before.preset)).items():
         if own != grid.model_dump()[key]:
             click.echo(
@@ -156,7 +158,7 @@ def use(name: str | None) -> None:
                 err=True,
             )
     written = yaml.load(path)
-    written["preset"] = name
+    written["preset"], written["base"] = name, preset.base
     for key, values in grid.model_dump().items():
         if isinstance(values, list):
             # In place, so that a list keeps its comments and its form; an empty one has none.
@@ -245,7 +247,8 @@ def params(section: str | None, preset: str | None, count: bool) -> None:
         from mixframe.experiment.layout import Layout
         from mixframe.models.published import count_all
 
-        for system, (total, trained) in count_all(read_preset(name), Layout(name)).items():
+        given = read_preset(name)
+        for system, (total, trained) in count_all(given, Layout(name, base=given.base)).items():
             click.echo(f"{system}: {trained:,} of {total:,} parameters trained")
         return
     values: Any = read_preset(name).model_dump()

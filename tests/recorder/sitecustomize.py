@@ -1,8 +1,8 @@
 """Records what a process of the pipeline runs and reads; Python imports this from the path.
 
 Lines `module NAME`, `param KEY` and `file PATH` are appended to a file in the folder
-MIXFRAME_RECORD, named after the command. Functions count as run when they are called; what runs when
-a module is imported, or validates a whole preset, does not count, nor do the parameters that
+MIXFRAME_RECORD, named after the command. Functions count as run when they are called; what runs
+when a module is imported, or validates a whole preset, does not count, nor do the parameters that
 validation reads.
 """
 

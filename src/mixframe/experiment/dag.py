@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,8 @@ from mixframe.experiment.templates import paths
 
 PIPELINE = "dvc.yaml"
 
-CODE = "code"
-"""The stage that writes fingerprints of code, and the name of the folder it writes them to."""
+CODE = ("code", "code_base")
+"""The stages that write fingerprints of code, and the names of the folders they write them to."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _stages(repo: Repo, root: Path) -> list[Stage]:
     rules = []
     for name, template in read_yaml(root / PIPELINE)["stages"].items():
         items = getattr(resolver.definitions[name], "normalized_iterable", {"": {}})
-        if name != CODE and items:
+        if name not in CODE and items:
             keyed = {key: cells[f"{name}@{key}" if key else name] for key in items}
             rules.append(_rule(name, template, items, keyed))
     return rules
@@ -180,7 +180,7 @@ def _files(stage: PipelineStage) -> Iterator[str]:
 
 def is_code(path: str) -> bool:
     """Tell whether a dependency is the fingerprint of a cell's code."""
-    return path.split("/")[2:3] == [CODE]
+    return path.split("/")[2] in CODE if path.startswith("results/") else False
 
 
 def _beneath(path: str, made: Iterable[str]) -> list[str]:
@@ -215,23 +215,26 @@ def make_folders(root: Path = Path()) -> None:
             (root / path).mkdir(parents=True, exist_ok=True)
 
 
-def write_code(root: Path = Path()) -> None:
-    """Write a fingerprint of the code of each cell, and remove what earlier grids left.
+def write_code(root: Path = Path(), folders: Sequence[str] = CODE) -> None:
+    """Write fingerprints of the code of cells, and remove what earlier grids left.
+
+    Args:
+        folders: which of `CODE` to write.
 
     Raises:
         MixframeError: DVC cannot read the pipeline, or the preset is not valid.
     """
     with _repo(root) as repo:
-        _write_code(repo, root)
+        _write_code(repo, root, folders)
         _tidy(repo, root)
 
 
-def _write_code(repo: Repo, root: Path) -> None:
+def _write_code(repo: Repo, root: Path, folders: Sequence[str] = CODE) -> None:
     presets: dict[str, Any] = {}
     written = set()
     for stage in repo.index.stages:
         for path in filter(is_code, _files(stage)):
-            if path in written:
+            if path in written or path.split("/")[2] not in folders:
                 continue
             written.add(path)
             values = []
@@ -244,8 +247,7 @@ def _write_code(repo: Repo, root: Path) -> None:
             text = json_text(hashes)
             if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text:
                 write_text(root / path, text)
-    folders = {Path(*Path(path).parts[:3]) for path in written}
-    for folder in folders:
+    for folder in {Path(*Path(path).parts[:3]) for path in written}:
         for file in (root / folder).rglob("*"):
             if file.is_file() and str(file.relative_to(root)) not in written:
                 file.unlink()
@@ -334,7 +336,7 @@ def commit(root: Path = Path()) -> list[str]:
 
 
 def _is_code(stage: PipelineStage) -> bool:
-    return stage.addressing.split("@")[0] == CODE
+    return stage.addressing.split("@")[0] in CODE
 
 
 def _holds(mark: Path, cell: Cell, root: Path) -> bool:

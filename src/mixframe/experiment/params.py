@@ -22,6 +22,9 @@ from mixframe.training.params import Foundation, Posttrain, Score, System
 
 PRESETS = Path("presets")
 
+BASE_SECTIONS = ("download", "protocol", "pretrain")
+"""Sections that a preset takes from its base."""
+
 
 class Protocol(Section):
     """Stage protocol.
@@ -103,10 +106,13 @@ class Preset(Section):
     """Everything a run depends on.
 
     Attributes:
+        base: the preset whose download, protocol and pretrain this one uses; where it is another
+            one, these sections stand there alone, and its corpus and foundation model are shared.
         grid: the cells that `mixframe use` puts into params.yaml, where the pipeline reads them.
     """
 
     title: str
+    base: str
     grid: Grid
     seed: Count
     compute: Compute
@@ -148,6 +154,7 @@ class Choice(Section):
     """params.yaml."""
 
     preset: str
+    base: str
     grid: Grid
 
 
@@ -209,7 +216,12 @@ def read_choice(root: Path = Path()) -> Choice:
     """
     path = root / "params.yaml"
     choice = validate(Choice, read_yaml(path), str(path))
-    preset_path(choice.preset, root)
+    base = read_yaml(preset_path(choice.preset, root)).get("base")
+    if choice.base != base:
+        raise MixframeError(
+            f"{path}: base = {choice.base!r}, but preset {choice.preset} has {base!r}: "
+            f"run `mixframe use {choice.preset}`"
+        )
     return choice
 
 
@@ -227,13 +239,26 @@ def preset_path(name: str, root: Path = Path()) -> Path:
 
 
 def read_preset(name: str, root: Path = Path()) -> Preset:
-    """Read and validate presets/<name>.yaml.
+    """Read and validate presets/<name>.yaml, with the sections of its base.
 
     Raises:
-        MixframeError: unknown or missing keys, wrong types, values out of range, all at once.
+        MixframeError: unknown or missing keys, wrong types, values out of range, all at once; a
+            base that is not its own base.
     """
     path = preset_path(name, root)
-    return validate(Preset, read_yaml(path), str(path))
+    values = read_yaml(path)
+    base = values.get("base", name) if isinstance(values, dict) else name
+    if base != name:
+        theirs = read_yaml(preset_path(str(base), root))
+        if theirs.get("base") != base:
+            raise MixframeError(f"{path}: base = {base!r}: that preset has a base of its own")
+        for key in BASE_SECTIONS:
+            if key in values:
+                raise MixframeError(
+                    f"{path}: {key}: stands in its base, {preset_path(base)}, alone"
+                )
+            values[key] = theirs.get(key)
+    return validate(Preset, values, str(path))
 
 
 def pick(table: dict[str, Any], name: str, key: str) -> Any:

@@ -1,8 +1,8 @@
-"""Stage code: fingerprints of the code that each cell of the pipeline runs.
+"""Stages code and code_base: fingerprints of the code that each cell of the pipeline runs.
 
 Reads: src/mixframe/, dvc.yaml, params.yaml and the preset.
-Writes: results/<preset>/code/<stage>/<system>, a hash of each module by its name. Removes what
-cells wrote that are no longer in the grid; DVC's cache keeps it.
+Writes: results/<preset>/code/<stage>/<system> or results/<preset>/code_base/<stage>, a hash of each
+module by its name. Removes what cells wrote that are no longer in the grid; DVC's cache keeps it.
 """
 
 from mixframe.base.progress import log
@@ -11,8 +11,8 @@ from mixframe.experiment.params import grid_differences, read_choice
 from mixframe.stages.context import Context, running
 
 
-def run(context: Context) -> None:
-    """Run the stage.
+def run(context: Context, base: bool) -> None:
+    """Run the stage, for the cells of the preset or for those that make its corpus and encoder.
 
     Raises:
         MixframeError: DVC cannot read the pipeline, or the preset is not valid.
@@ -23,4 +23,4 @@ def run(context: Context) -> None:
                 f"  grid.{key} is {own} in params.yaml, which counts, and {theirs} in "
                 f"presets/{context.name}.yaml: `mixframe use` takes it over from there"
             )
-        dag.write_code()
+        dag.write_code(folders=dag.CODE[int(base) :][:1])

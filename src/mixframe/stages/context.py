@@ -73,7 +73,7 @@ def open_context(
     seed = grid.seed[0] if seed is None else seed
     parameters.check_cell(grid, cell or {}, seed)
     resolved = preset.compute.model_copy(update=compute).resolved()
-    return Context(name, preset, grid, Layout(name, seed), resolved, seed)
+    return Context(name, preset, grid, Layout(name, seed, preset.base), resolved, seed)
 
 
 def parallel(run: Run) -> Run:
