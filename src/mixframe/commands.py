@@ -177,16 +177,26 @@ def use(name: str | None) -> None:
 @click.command()
 def dag() -> None:
     """Print the stages of the pipeline: how many cells each has, and what it comes after."""
+    import networkx
+
     from mixframe.experiment import dag as pipeline
 
     stages = pipeline.read_stages()
     makers = {path: s.name for s in stages for cell in s.cells.values() for path in cell.outputs}
+    order = networkx.DiGraph()
+    for stage in stages:
+        order.add_node(stage.name)
+        for path in (path for cell in stage.cells.values() for path in cell.inputs):
+            if path in makers:
+                order.add_edge(makers[path], stage.name)
+    # What comes after the last one comes after those before it as well.
+    order = networkx.transitive_reduction(order)
     width = max(len(stage.name) for stage in stages)
     for stage in stages:
-        inputs = [path for cell in stage.cells.values() for path in cell.inputs]
-        after = dict.fromkeys(makers[path] for path in inputs if path in makers)
-        behind = f"after {', '.join(after)}" if after else ""
-        click.echo(f"{stage.name:{width}}  {len(stage.cells):3}  {behind}".rstrip())
+        after = ", ".join(s.name for s in stages if order.has_edge(s.name, stage.name))
+        click.echo(
+            f"{stage.name:{width}}  {len(stage.cells):3}  {after and f'after {after}'}".rstrip()
+        )
     click.echo(f"{sum(len(stage.cells) for stage in stages)} cells")
 
 

@@ -95,7 +95,7 @@ class Layout:
     def curve(self, stage: str, system: str = "") -> Path:
         """Training curve of a stage."""
         if not system:
-            return self.base_root / "curves" / f"{stage}.csv"
+            return self.base_root / stage / "curve.csv"
         return self.root / "curves" / f"{stage}-{system}-{self.seed}.csv"
 
     def scores(self, system: str, set_name: str) -> Path:

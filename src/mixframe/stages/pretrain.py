@@ -3,7 +3,7 @@
 Reads: results/<preset>/corpus/{manifest.parquet, audio.tar} (only where it is trained here), the
 preset's `pretrain` section and `seed`.
 Writes: results/<preset>/pretrain/{config.json, model.safetensors, preprocessor_config.json} as
-`transformers.AutoModel.from_pretrained` reads them, and results/<preset>/curves/pretrain.csv.
+`transformers.AutoModel.from_pretrained` reads them, and results/<preset>/pretrain/curve.csv.
 """
 
 import shutil
