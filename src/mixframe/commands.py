@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 
 import click
 
-from mixframe.base.errors import MixframeError
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -250,7 +248,8 @@ def params(section: str | None, preset: str | None, count: bool) -> None:
     """Print the validated configuration, or one SECTION of it (splice, finetune.lora ...)."""
     import yaml
 
-    from mixframe.experiment.params import read_choice, read_preset
+    from mixframe.base.schema import Section
+    from mixframe.experiment.params import read_choice, read_preset, value_of
 
     name = preset or read_choice().preset
     if count:
@@ -261,15 +260,11 @@ def params(section: str | None, preset: str | None, count: bool) -> None:
         for system, (total, trained) in count_all(given, Layout(name, base=given.base)).items():
             click.echo(f"{system}: {trained:,} of {total:,} parameters trained")
         return
-    values: Any = read_preset(name).model_dump()
-    walked: list[str] = []
-    for key in section.split(".") if section else []:
-        if not isinstance(values, dict) or key not in values:
-            choices = ", ".join(values) if isinstance(values, dict) else "nothing below it"
-            place = ".".join(walked) or f"preset {name}"
-            raise MixframeError(f"{section}: {place} has no {key!r}; expected one of {choices}")
-        walked.append(key)
-        values = values[key]
+    values: Any = value_of(read_preset(name), section or "")
+    if isinstance(values, Section):
+        values = values.model_dump()
+    elif isinstance(values, dict):
+        values = {key: v.model_dump() if isinstance(v, Section) else v for key, v in values.items()}
     click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip())
 
 

@@ -58,7 +58,7 @@ def open_context(
         name: of the preset; None for the one that params.yaml chooses.
         compute: overrides the preset's keys of that name.
         cell: system, policy and set_name of the cell to run, where it has them.
-        seed: None for the first one of the grid.
+        seed: None for the first one of the grid; stages without a cell have none.
 
     Raises:
         MixframeError: the preset is not valid, or the grid has no such cell.
@@ -70,8 +70,10 @@ def open_context(
     if name == choice.preset:
         grid = choice.grid
         parameters.check_grid(grid, preset)
-    seed = grid.seed[0] if seed is None else seed
-    parameters.check_cell(grid, cell or {}, seed)
+    if seed is None:
+        seed = grid.seed[0] if cell else 0
+    if cell:
+        parameters.check_cell(grid, cell, seed)
     resolved = preset.compute.model_copy(update=compute).resolved()
     return Context(name, preset, grid, Layout(name, seed, preset.base), resolved, seed)
 
