@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixframe.base.errors import MixframeError
-from mixframe.corpora.protocol_file import parse, read
 from mixframe.corpora.published import KNOWN, Kind
+from mixframe.metrics.protocol_file import parse, read
 
 REAL = {
     "asvspoof2019_la": [

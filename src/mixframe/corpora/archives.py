@@ -15,12 +15,13 @@ from pydantic import Field
 
 from mixframe.audio.io import AudioRef
 from mixframe.base.errors import MixframeError, listing
-from mixframe.base.files import need_space, sha256_file, stage_lock
+from mixframe.base.files import need_space, stage_lock
+from mixframe.base.folders import stored
 from mixframe.base.progress import log
 from mixframe.base.schema import Section
 from mixframe.corpora import fetch
 from mixframe.corpora.published import KNOWN, Kind
-from mixframe.corpora.source import Corpus, Part
+from mixframe.corpora.source import Corpus, Part, in_place, pin
 
 GIB = 2**30
 
@@ -95,14 +96,10 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
     asv = [path for name in corpus.asv for path in find(roots, name)]
     return {
         "kind": params.kind,
-        "roots": [root.as_posix() for root in roots],
-        "files": [_pin(path) for path in protocols],
-        "asv": [_pin(path) for path in asv],
+        "roots": [stored(root) for root in roots],
+        "files": [pin(path) for path in protocols],
+        "asv": [pin(path) for path in asv],
     }
-
-
-def _pin(path: Path) -> dict[str, Any]:
-    return {"path": path.as_posix(), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
 
 
 def _by_hand(params: Download, corpus: Corpus) -> str:
@@ -144,7 +141,7 @@ def _fetch(params: Download, corpus: Corpus, folder: Path) -> None:
 
 
 def _local(params: Download, corpus: Corpus, folder: Path) -> list[Path]:
-    source = Path(params.path)
+    source = in_place(params.path, folder)
     if not source.is_dir():
         raise MixframeError(f"path = {params.path}: no such folder; {_by_hand(params, corpus)}")
     unpacked = all(
@@ -238,11 +235,13 @@ def audio(
 
 def _listed(roots: list[Path], part: Part, protocol: Path) -> Iterator[tuple[str, Found]]:
     for folder in audio_folders(roots, part, protocol):
+        place = stored(folder)
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_file():
                     info = entry.stat()
-                    yield entry.name, Found(AudioRef(entry.path), (info.st_size, info.st_mtime_ns))
+                    ref = AudioRef(f"{place}/{entry.name}")
+                    yield entry.name, Found(ref, (info.st_size, info.st_mtime_ns))
     ending = PurePosixPath(part.audio).parts
     for root in roots:
         if root.is_file():
@@ -251,7 +250,7 @@ def _listed(roots: list[Path], part: Part, protocol: Path) -> Iterator[tuple[str
             for member in _members(root):
                 *folders, name = PurePosixPath(member.name).parts
                 if tuple(folders[-len(ending) :]) == ending:
-                    ref = AudioRef(root.as_posix(), member.offset_data, member.size)
+                    ref = AudioRef(stored(root), member.offset_data, member.size)
                     yield name, Found(ref, stamp)
 
 

@@ -4,8 +4,8 @@
 spaces, and labels are `bona-fide` and `spoof`. Which system made a spoof is not known.
 """
 
-from mixframe.corpora.protocol_file import Format
 from mixframe.corpora.source import Corpus, Part
+from mixframe.metrics.protocol_file import Format
 
 CORPUS = Corpus(
     title="In-the-Wild",

@@ -7,14 +7,15 @@ from pydantic import Field, model_validator
 
 from mixframe.audio.io import TarWriter
 from mixframe.base.errors import MixframeError, listing
+from mixframe.base.folders import STATE
 from mixframe.base.progress import log
 from mixframe.base.schema import Section
-from mixframe.corpora import archives, protocol_file
+from mixframe.corpora import archives
 from mixframe.corpora.archives import Found
 from mixframe.corpora.probe import Target, probe
 from mixframe.corpora.published import KNOWN, Kind
 from mixframe.corpora.source import Corpus
-from mixframe.experiment.layout import STATE
+from mixframe.metrics import protocol_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,8 +19,8 @@ from dvc.stage import PipelineStage
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import digest
+from mixframe.base.folders import STATE
 from mixframe.base.schema import read_yaml
-from mixframe.experiment.layout import STATE
 from mixframe.experiment.templates import paths
 
 PIPELINE = "dvc.yaml"

@@ -19,6 +19,7 @@ import pandas as pd
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file
+from mixframe.metrics import protocol_file
 from mixframe.metrics.detection import FloatArray
 from mixframe.metrics.scorefiles import Problems, align, named, read_keys, read_scores, text_lines
 
@@ -26,39 +27,6 @@ PUBLISHED = "eval"
 """The subset of the 2021 keys over which published figures are pooled."""
 EVERY = "all"
 """In place of a subset: all of them."""
-
-COLUMNS = {
-    5: ("speaker", "trial", "", "attack", "label"),
-    8: ("speaker", "trial", "codec", "transmission", "attack", "label", "trim", "subset"),
-    10: (
-        "speaker",
-        "trial",
-        "gender",
-        "codec",
-        "codec_q",
-        "codec_seed",
-        "attack_tag",
-        "attack",
-        "label",
-        "",
-    ),
-    13: (
-        "speaker",
-        "trial",
-        "codec",
-        "source",
-        "attack",
-        "label",
-        "trim",
-        "subset",
-        "vocoder",
-        "task",
-        "team",
-        "gender_pair",
-        "language",
-    ),
-}
-"""Columns of a key file by their number; those without a name are not kept."""
 
 ASV_KEYS = ("target", "nontarget", "spoof")
 
@@ -92,11 +60,12 @@ def read(path: Path) -> pd.DataFrame:
 
     Returns:
         trial and label (bonafide or spoof), and, where the form has them, speaker, attack ("-" for
-        bona fide), codec, subset and the rest of `COLUMNS`; all str, in file order, trials unique.
+        bona fide), codec, subset and the other columns of the release; all str, in file order,
+        trials unique.
 
     Raises:
-        MixframeError: the file is missing, empty, or of no known form; or lines are wrong: number
-            of columns, label, trial repeated. One message lists up to 20 of them as file:line.
+        MixframeError: the file is missing, empty, or of no known form; or lines are wrong. One
+            message lists up to 20 of them with their line.
     """
     if path.suffix == ".parquet":
         # pyarrow and the audio libraries, which the manifest brings, only where it is asked for.
@@ -109,30 +78,14 @@ def read(path: Path) -> pd.DataFrame:
     n_columns = len(first.split())
     if "\t" in first or first.startswith("filename") or n_columns == 2:
         return read_keys(path)
-    if n_columns not in COLUMNS:
+    if n_columns not in protocol_file.BY_COLUMNS:
         raise MixframeError(
-            f"{path}:1: {_separator(first)}{n_columns} columns in {first[:80]!r}; expected the "
-            "header 'filename<TAB>cm-label', or 5 (2019), 8 (2021 LA), 10 (ASVspoof 5) or 13 "
+            f"{path}, line 1: {_separator(first)}{n_columns} columns in {first[:80]!r}; expected "
+            "the header 'filename<TAB>cm-label', or 5 (2019), 8 (2021 LA), 10 (ASVspoof 5) or 13 "
             "(2021 DF) columns separated by spaces"
         )
-    names = COLUMNS[n_columns]
-    at_trial, at_label = names.index("trial"), names.index("label")
-    problems, seen, rows = Problems(path), dict[str, int](), []
-    for number, line in enumerate(lines, start=1):
-        parts = line.split()
-        if len(parts) != n_columns:
-            problems.add(
-                number, f"{len(parts)} columns in {line[:80]!r}, expected {n_columns} as on line 1"
-            )
-            continue
-        problems.check_trial(parts[at_trial], number, seen)
-        problems.check_label(parts[at_label], number)
-        rows.append(parts)
-    problems.raise_any()
-    table = pd.DataFrame(rows, columns=[name or f"-{i}" for i, name in enumerate(names)])
-    table = table[[name for name in names if name]]
-    # ASVspoof 5 and 2021 write `bonafide` in the place of the attack, or the corpus.
-    return table.assign(attack=table["attack"].where(table["label"] == "spoof", "-"))
+    table = protocol_file.parse(path, protocol_file.BY_COLUMNS[n_columns], file_names=False)
+    return table.drop(columns="line").rename(columns={"utterance": "trial"})
 
 
 def _separator(line: str) -> str:

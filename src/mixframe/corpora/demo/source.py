@@ -21,6 +21,7 @@ from mixframe.base.files import atomic_path, sha256_file, stage_lock
 from mixframe.base.progress import log
 from mixframe.base.schema import Section
 from mixframe.corpora import fetch
+from mixframe.corpora.source import pin
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 MAX_BYTES = 2**28
@@ -88,8 +89,8 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
 
     Returns:
         {"kind": "demo", "files": [{"path", "bytes", "sha256"}]}, a file a voice in the order of
-        `params`, paths relative to the current directory. Which source served a voice is printed
-        and not returned: it says nothing about the content.
+        `params`. Which source served a voice is printed and not returned: it says nothing about
+        the content.
 
     Raises:
         MixframeError: another process is at work in `folder`, or no source served a voice with
@@ -111,18 +112,7 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
             f"{params.version}, or the archives of the same names from {params.upstream} into a "
             "folder, write it into the key 'folder' and have 'folder' among the 'sources'"
         )
-    paths = [folder / f"{voice}.tar" for voice in params.voices]
-    return {
-        "kind": "demo",
-        "files": [
-            {
-                "path": Path(os.path.relpath(path)).as_posix(),
-                "bytes": path.stat().st_size,
-                "sha256": voice.sha256,
-            }
-            for path, voice in zip(paths, params.voices.values(), strict=True)
-        ],
-    }
+    return {"kind": "demo", "files": [pin(folder / f"{voice}.tar") for voice in params.voices]}
 
 
 Source = Callable[[str, Path], Path]

@@ -1,8 +1,10 @@
-"""Protocol files: one line a trial, read strictly, every bad line named.
+"""Protocol and key files: one line a trial, read strictly, every bad line named.
 
 The distributed files have no byte order mark, LF line ends and exactly one separator between two
 fields. A file that differs was edited or damaged; it is refused and not repaired, because a lenient
 reader loses trials unnoticed.
+
+The columns of the ASVspoof releases are told here and nowhere else.
 """
 
 from collections.abc import Mapping
@@ -54,11 +56,74 @@ class Format:
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def parse(path: Path, form: Format, n_trials: int | None = None) -> "pd.DataFrame":
+SUBSETS = ("eval", "progress", "hidden")
+"""Of the keys of 2021."""
+
+ASVSPOOF2019_LA = Format(columns=("speaker", "utterance", SKIPPED, "attack", "label"))
+
+ASVSPOOF2021_LA = Format(
+    columns=(
+        "speaker",
+        "utterance",
+        "codec",
+        "transmission",
+        "attack",
+        "label",
+        "trim",
+        "subset",
+    ),
+    choices={"subset": SUBSETS},
+)
+
+ASVSPOOF2021_DF = Format(
+    columns=(
+        "speaker",
+        "utterance",
+        "codec",
+        "source",
+        "attack",
+        "label",
+        "trim",
+        "subset",
+        "vocoder",
+        "task",
+        "team",
+        "gender_pair",
+        "language",
+    ),
+    choices={"subset": SUBSETS},
+)
+
+ASVSPOOF5 = Format(
+    columns=(
+        "speaker",
+        "utterance",
+        "gender",
+        "codec",
+        "codec_quality",
+        "codec_seed",
+        "attack_tag",
+        "attack",
+        "label",
+        SKIPPED,
+    )
+)
+
+BY_COLUMNS = {
+    len(form.columns): form
+    for form in (ASVSPOOF2019_LA, ASVSPOOF2021_LA, ASVSPOOF5, ASVSPOOF2021_DF)
+}
+"""The releases by the number of their columns, which tells them apart."""
+
+
+def parse(
+    path: Path, form: Format, n_trials: int | None = None, file_names: bool = True
+) -> "pd.DataFrame":
     """Read a protocol.
 
     Args:
         n_trials: how many trials the file must have; None where any number will do.
+        file_names: whether utterances must be names that a file can have.
 
     Returns:
         a row a trial in the order of the file: the columns of `form` as str, label as bonafide or
@@ -67,13 +132,15 @@ def parse(path: Path, form: Format, n_trials: int | None = None) -> "pd.DataFram
     Raises:
         MixframeError: every problem of the file at once, each with its line.
     """
-    table, problems = read(path, form, n_trials)
+    table, problems = read(path, form, n_trials, file_names)
     if problems:
         raise MixframeError(f"{len(problems):,} problems in a protocol\n{listing(problems)}")
     return table
 
 
-def read(path: Path, form: Format, n_trials: int | None = None) -> tuple["pd.DataFrame", list[str]]:
+def read(
+    path: Path, form: Format, n_trials: int | None = None, file_names: bool = True
+) -> tuple["pd.DataFrame", list[str]]:
     """Read a protocol like `parse`, but return the problems; with problems the table is no use.
 
     Raises:
@@ -96,7 +163,7 @@ def read(path: Path, form: Format, n_trials: int | None = None) -> tuple["pd.Dat
     table, found = _fields(data, form, first_line)
     n_lines = len(table) + len(found)
     table, empty = _without_empty(table, form)
-    found += empty + _field_problems(table, form) + _duplicates(table, form)
+    found += empty + _field_problems(table, form, file_names) + _duplicates(table, form)
     if n_trials is not None and n_lines != n_trials:
         found.append((first_line + n_lines - 1, _count_problem(n_lines, n_trials)))
     if found:
@@ -194,7 +261,7 @@ def _without_empty(table: "pd.DataFrame", form: Format) -> tuple["pd.DataFrame",
     return table[~bad], found
 
 
-def _field_problems(table: "pd.DataFrame", form: Format) -> list[Problem]:
+def _field_problems(table: "pd.DataFrame", form: Format, file_names: bool) -> list[Problem]:
     """Name fields that hold what they must not."""
     found: list[Problem] = []
     lines = table["line"].to_numpy()
@@ -205,11 +272,9 @@ def _field_problems(table: "pd.DataFrame", form: Format) -> list[Problem]:
 
     field = {name: table[str(i)] for i, name in enumerate(form.columns)}
     utterance, label = field["utterance"], field["label"]
-    report(
-        ~utterance.str.fullmatch(UTTERANCE),
-        utterance,
-        "utterance {} is no file name of letters, digits, '_', '-' and '.'",
-    )
+    if file_names:
+        what = "utterance {} is no file name of letters, digits, '_', '-' and '.'"
+        report(~utterance.str.fullmatch(UTTERANCE), utterance, what)
     if form.suffix:
         report(~utterance.str.endswith(form.suffix), utterance, f"{{}} is no {form.suffix} file")
     unknown = ~label.isin(form.labels)
