@@ -7,9 +7,8 @@ import pytest
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import sha256_file
-from mixframe.corpora import archives
+from mixframe.corpora import PUBLISHED, archives
 from mixframe.corpora.archives import Archive, Download, download
-from mixframe.corpora.published import KNOWN
 from tests.corpora.build import ARCHIVES, LAYOUT, packed, unpacked
 
 
@@ -46,7 +45,7 @@ def test_an_unpacked_folder_is_used_as_it_is(tmp_path, kind, capsys):
     assert tree(source) == before
     names = {p.name for p in (tmp_path / "root" / "corpus").iterdir()}
     assert names == {".lock", "in_place"}
-    assert f"licence: {KNOWN[kind].licence}" in capsys.readouterr().err
+    assert f"licence: {PUBLISHED[kind].licence}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", LAYOUT)
@@ -75,7 +74,7 @@ def test_a_cut_download_goes_on_and_is_unpacked(tmp_path, site):
     assert (name, "bytes=20000-") in site.asked
     audio, problems = archives.audio(
         [tmp_path / "root" / "corpus" / "ASVspoof2021_LA_eval"],
-        KNOWN[kind].parts["keys"],
+        PUBLISHED[kind].parts["keys"],
         tmp_path,
         ".flac",
     )
@@ -153,7 +152,7 @@ def test_audio_that_is_there_twice_is_named(tmp_path):
     source = unpacked("asvspoof5", tmp_path / "lab")
     with tarfile.open(tmp_path / "flac_T_aa.tar", "w") as archive:
         archive.add(source / "flac_T", "flac_T")
-    part = KNOWN["asvspoof5"].parts["train"]
+    part = PUBLISHED["asvspoof5"].parts["train"]
     found, problems = archives.audio(
         [source, tmp_path / "flac_T_aa.tar"], part, source / part.protocol, ".flac"
     )
@@ -167,6 +166,6 @@ def test_a_cut_tar_is_named(tmp_path):
     with tarfile.open(path, "w") as archive:
         archive.add(source / "flac_T", "flac_T")
     path.write_bytes(path.read_bytes()[:30_000])
-    part = KNOWN["asvspoof5"].parts["train"]
+    part = PUBLISHED["asvspoof5"].parts["train"]
     with pytest.raises(MixframeError, match=r"flac_T_aa\.tar: not a tar, cut or damaged"):
         archives.audio([path], part, source / part.protocol, ".flac")

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -19,11 +19,12 @@ from mixframe.base.files import need_space, stage_lock
 from mixframe.base.folders import stored
 from mixframe.base.progress import log
 from mixframe.base.schema import Section
-from mixframe.corpora import fetch
-from mixframe.corpora.published import KNOWN, Kind
+from mixframe.corpora import PUBLISHED, fetch
 from mixframe.corpora.source import Corpus, Part, in_place, pin
 
 GIB = 2**30
+
+PublishedName: Any = Literal[*PUBLISHED]
 
 
 class Archive(Section):
@@ -51,7 +52,7 @@ class Download(Section):
         disk_gb: what archives and unpacked files take together, checked before anything starts.
     """
 
-    kind: Kind
+    kind: PublishedName
     path: str
     addresses: list[Annotated[str, Field(pattern=r"^https?://\S+/$")]]
     archives: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")], Archive]
@@ -78,7 +79,7 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
             an archive cannot be fetched, is not the expected one, or is not safe to unpack. The
             message says what to fetch by hand and where to put it.
     """
-    corpus = KNOWN[params.kind]
+    corpus = PUBLISHED[params.kind]
     log(f"  {corpus.title}: {corpus.page}; licence: {corpus.licence}")
     with stage_lock(folder / ".lock", f"download of {corpus.title}"):
         if params.path:

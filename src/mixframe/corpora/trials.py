@@ -10,10 +10,9 @@ from mixframe.base.errors import MixframeError, listing
 from mixframe.base.folders import STATE
 from mixframe.base.progress import log
 from mixframe.base.schema import Section
-from mixframe.corpora import archives
-from mixframe.corpora.archives import Found
+from mixframe.corpora import PUBLISHED, archives
+from mixframe.corpora.archives import Found, PublishedName
 from mixframe.corpora.probe import Target, probe
-from mixframe.corpora.published import KNOWN, Kind
 from mixframe.corpora.source import Corpus
 from mixframe.metrics import protocol_file
 
@@ -34,7 +33,7 @@ class Protocol(Section):
         max_orphans: audio files that may be in no protocol.
     """
 
-    kind: Kind
+    kind: PublishedName
     sets: Annotated[dict[str, str], Field(min_length=1)]
     trials: dict[str, Annotated[int, Field(ge=1)]]
     decode: bool
@@ -43,7 +42,7 @@ class Protocol(Section):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        corpus = KNOWN[self.kind]
+        corpus = PUBLISHED[self.kind]
         unknown = [name for name in self.sets if name not in corpus.divisions]
         if unknown:
             raise ValueError(
@@ -55,7 +54,7 @@ class Protocol(Section):
 
     def parts(self) -> list[str]:
         """Return the parts whose protocols are read."""
-        corpus = KNOWN[self.kind]
+        corpus = PUBLISHED[self.kind]
         return [name for name in corpus.parts if corpus.subsets or name in self.sets]
 
 
@@ -88,7 +87,7 @@ def protocol(
     """
     import pandas as pd
 
-    corpus = KNOWN[params.kind]
+    corpus = PUBLISHED[params.kind]
     roots = [Path(root) for root in entry["roots"]]
     protocols = {name: _one_protocol(entry, corpus, name) for name in params.parts()}
     tables, problems = {}, []

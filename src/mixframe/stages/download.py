@@ -7,7 +7,7 @@ results/<preset>/download/download.json.
 
 from mixframe.base.files import write_json
 from mixframe.base.folders import data_root
-from mixframe.corpora import DOWNLOAD
+from mixframe.corpora.kinds import KINDS
 from mixframe.stages.context import Context, running
 
 
@@ -19,7 +19,7 @@ def run(context: Context) -> None:
     """
     with running(context, "download"):
         entries = {
-            name: DOWNLOAD[section.kind](section, data_root() / name)
+            name: KINDS[section.kind].download(section, data_root() / name)
             for name, section in context.preset.download.items()
         }
         write_json(context.files.download, entries)

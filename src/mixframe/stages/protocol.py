@@ -18,7 +18,7 @@ from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import read_json, sha256_file, write_text
 from mixframe.base.folders import located
 from mixframe.base.progress import log
-from mixframe.corpora import PROTOCOL
+from mixframe.corpora.kinds import KINDS
 from mixframe.corpora.shortcuts import shortcuts
 from mixframe.corpora.trials import LeftOut
 from mixframe.stages.context import Context, running
@@ -43,7 +43,7 @@ def run(context: Context) -> None:
                         f"add download.{name} to the preset"
                     )
                 entry = downloaded(entries[name], context.name)
-                make = PROTOCOL[section.kind]
+                make = KINDS[section.kind].protocol
                 seed, workers = context.preset.seed, context.compute.workers
                 tables.append(make(section, seed, entry, audio, workers))
             left_out = [row for table in tables for row in table.attrs.pop("left_out", [])]
