@@ -19,7 +19,7 @@ from mixframe.base.files import need_space, stage_lock
 from mixframe.base.folders import stored
 from mixframe.base.progress import log
 from mixframe.base.schema import Section
-from mixframe.corpora import PUBLISHED, fetch
+from mixframe.corpora import PUBLISHED, fetch, unpack
 from mixframe.corpora.source import Corpus, Part, in_place, pin
 
 GIB = 2**30
@@ -171,7 +171,7 @@ def _open(archive: Path, folder: Path) -> list[Path]:
     """Return where to read the members of an archive, unpacked now if need be."""
     target = _target(archive, folder)
     if not target.exists():
-        fetch.extract(archive, target)
+        unpack.extract(archive, target)
     return [target]
 
 
@@ -257,7 +257,7 @@ def _listed(roots: list[Path], part: Part, protocol: Path) -> Iterator[tuple[str
 
 def _members(archive: Path) -> Iterator[tarfile.TarInfo]:
     try:
-        with tarfile.open(archive, "r:", tarinfo=fetch.TarHeader) as tar:
+        with tarfile.open(archive, "r:", tarinfo=unpack.TarHeader) as tar:
             for member in tar:
                 # An AudioRef of 0 bytes would stand for the rest of the file.
                 if member.isreg() and member.size:

@@ -20,7 +20,7 @@ from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import atomic_path, sha256_file, stage_lock
 from mixframe.base.progress import log
 from mixframe.base.schema import Section
-from mixframe.corpora import fetch
+from mixframe.corpora import fetch, unpack
 from mixframe.corpora.source import pin
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
@@ -274,14 +274,14 @@ def _apt_get(arguments: tuple[str, ...], folder: Path) -> str:
 def _unpack(archive: Path, work: Path) -> Path:
     """Unpack the prompts of a tar; return the folder they start in."""
     tree = work / "tree"
-    fetch.extract(archive, tree, lambda name: name.endswith(".g722"), max_bytes=MAX_BYTES)
+    unpack.extract(archive, tree, lambda name: name.endswith(".g722"), max_bytes=MAX_BYTES)
     return _root(tree)
 
 
 def _unpack_deb(package: Path, work: Path) -> Path:
     """Unpack the prompts of a Debian package; return the folder they start in.
 
-    The content goes through `fetch.extract` in any case. dpkg-deb, where there is one, only takes
+    The content goes through `unpack.extract` in any case. dpkg-deb, where there is one, only takes
     it out of the package, since it knows compressions that Python 3.11 does not (zstd).
     """
     data = work / f"{package.stem}.tar"
