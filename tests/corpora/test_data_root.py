@@ -45,11 +45,11 @@ def test_the_root_is_the_environments_or_that_of_the_repository(tmp_path, monkey
 
 
 def test_paths_below_the_root_are_stored_without_it(monkeypatch):
-    for root in ("", "/scratch/corpora", "elsewhere"):
+    for root in ("", "/scratch/corpora", "elsewhere", "data/large"):
         monkeypatch.setenv("MIXFRAME_DATA", root)
         path = data_root() / "demo" / "a.tar"
         assert stored(path) == stored(path.absolute()) == "data/demo/a.tar"
-        assert located("data/demo/a.tar") == path
+        assert located("data/demo/a.tar") == located(str(path)) == path
         assert stored(data_root()) == "data"
         for other in ("results/smoke/corpus/audio.tar", "/lab/a.flac", "database/a.flac"):
             assert stored(Path(other)) == other

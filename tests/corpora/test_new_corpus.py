@@ -22,7 +22,7 @@ CORPUS = Corpus(
     page="https://example.org",
     licence="none",
     form=Format(
-        columns=("utterance", "codec", "label"),
+        "utterance,codec,label",
         separator=",",
         header="utterance,codec,label",
         labels={"real": "bonafide", "fake": "spoof"},

@@ -26,7 +26,10 @@ def data_root() -> Path:
     """
     here, workspace, _ = f"{os.getcwd()}/".partition(WORKSPACES)
     repository = Path(here) if workspace else Path()
-    return repository / (os.environ.get("MIXFRAME_DATA") or DATA)
+    if named := os.environ.get("MIXFRAME_DATA"):
+        # Absolute, so that it is not taken for a stored path if it starts with data/.
+        return (repository / named).absolute()
+    return repository / DATA
 
 
 def is_below_root(path: Path) -> bool:

@@ -7,7 +7,6 @@ and as they are. Compressed archives are unpacked into data/<corpus>/, checked m
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -20,6 +19,7 @@ from mixframe.base.folders import stored
 from mixframe.base.progress import log
 from mixframe.base.schema import Section
 from mixframe.corpora import PUBLISHED, fetch, unpack
+from mixframe.corpora.probe import Target, target
 from mixframe.corpora.source import Corpus, Part, in_place, pin
 
 GIB = 2**30
@@ -178,12 +178,8 @@ def _open(archive: Path, folder: Path) -> list[Path]:
 def find(roots: Iterable[Path], ending: str) -> list[Path]:
     """Return the files below `roots` whose path ends in `ending`, sorted."""
     parts = PurePosixPath(ending).parts
-    found = []
-    for folder, files in _walk(roots):
-        path = folder / parts[-1]
-        if parts[-1] in files and path.parts[-len(parts) :] == parts:
-            found.append(path)
-    return sorted(found)
+    paths = [folder / parts[-1] for folder, files in _walk(roots) if parts[-1] in files]
+    return sorted(path for path in paths if path.parts[-len(parts) :] == parts)
 
 
 def audio_folders(roots: Iterable[Path], part: Part, protocol: Path) -> list[Path]:
@@ -201,58 +197,43 @@ def _walk(roots: Iterable[Path]) -> Iterator[tuple[Path, list[str]]]:
                 yield Path(folder), files
 
 
-@dataclass(frozen=True)
-class Found:
-    """An audio file.
-
-    Attributes:
-        stamp: size and time of change of the file it is in; another stamp is another content.
-    """
-
-    ref: AudioRef
-    stamp: tuple[int, int]
-
-
 def audio(
     roots: Iterable[Path], part: Part, protocol: Path, suffix: str
-) -> tuple[dict[str, Found], list[str]]:
+) -> tuple[dict[str, Target], list[str]]:
     """List the audio of a part.
 
     Returns:
         the files by name without suffix, and a line for each name that is there twice.
     """
     roots = list(roots)
-    found: dict[str, Found] = {}
+    files: dict[str, Target] = {}
     problems = []
     for name, item in _listed(roots, part, protocol):
         stem = name.removesuffix(suffix)
         if stem == name:
             continue
-        if stem in found:
-            problems.append(f"{item.ref.path}: {name} is in {found[stem].ref.path} already")
-        found[stem] = item
-    return found, problems
+        if stem in files:
+            problems.append(f"{item.ref.path}: {name} is in {files[stem].ref.path} already")
+        files[stem] = item
+    return files, problems
 
 
-def _listed(roots: list[Path], part: Part, protocol: Path) -> Iterator[tuple[str, Found]]:
+def _listed(roots: list[Path], part: Part, protocol: Path) -> Iterator[tuple[str, Target]]:
     for folder in audio_folders(roots, part, protocol):
         place = stored(folder)
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_file():
-                    info = entry.stat()
-                    ref = AudioRef(f"{place}/{entry.name}")
-                    yield entry.name, Found(ref, (info.st_size, info.st_mtime_ns))
+                    yield entry.name, target(AudioRef(f"{place}/{entry.name}"), entry.stat())
     ending = PurePosixPath(part.audio).parts
     for root in roots:
         if root.is_file():
             info = root.stat()
-            stamp = (info.st_size, info.st_mtime_ns)
             for member in _members(root):
                 *folders, name = PurePosixPath(member.name).parts
                 if tuple(folders[-len(ending) :]) == ending:
                     ref = AudioRef(stored(root), member.offset_data, member.size)
-                    yield name, Found(ref, stamp)
+                    yield name, target(ref, info)
 
 
 def _members(archive: Path) -> Iterator[tarfile.TarInfo]:

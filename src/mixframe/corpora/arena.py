@@ -21,7 +21,8 @@ from mixframe.base.files import atomic_path, need_space, stage_lock
 from mixframe.base.folders import data_root, stored
 from mixframe.base.progress import log, progress
 from mixframe.base.schema import Section
-from mixframe.corpora.archives import GIB, Found
+from mixframe.corpora.archives import GIB
+from mixframe.corpora.probe import Target, target
 from mixframe.corpora.source import pin
 from mixframe.corpora.trials import LeftOut, with_audio
 from mixframe.metrics.protocol_file import NO_ATTACK
@@ -109,13 +110,14 @@ def _fetch(params: Download, folder: Path) -> Path:
     log(f"  {_page(params)} at {params.revision}; licence: see there")
     if not any(folder.glob("*.trials.parquet")):
         need_space(folder, params.disk_gb * GIB, params.repo)
+    hub = folder / "hub"
     try:
-        found = snapshot_download(
+        snapshot_download(
             params.repo,
             repo_type="dataset",
             revision=params.revision,
             allow_patterns=[SHARDS],
-            local_dir=folder / "hub",
+            local_dir=hub,
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise MixframeError(
@@ -123,7 +125,7 @@ def _fetch(params: Download, folder: Path) -> Path:
             f"({type(error).__name__}). By hand: fetch {SHARDS} from {_page(params)} into a folder "
             "and write the folder that holds data/ into the key `path`"
         ) from error
-    return Path(found)
+    return hub
 
 
 def _tar(table: Path) -> Path:
@@ -222,7 +224,7 @@ def protocol(
     table = table.fillna("-").assign(set=params.set)
     if params.subsets:
         table = table[table["subset"].isin(params.subsets)]
-    files = _found(table)
+    files = _audio(table)
     trials = table.drop(columns=["shard", "offset", "n_bytes"])
     rows, unusable = with_audio(trials, files, params.kind, params.decode, workers)
     missing = [f"row {trial.line}: {trial.utterance}: {why}" for trial, why in unusable]
@@ -238,8 +240,8 @@ def protocol(
     return rows
 
 
-def _found(table: "pd.DataFrame") -> dict[str, Found]:
-    found = {}
+def _audio(table: "pd.DataFrame") -> dict[str, Target]:
+    files = {}
     for shard, rows in table.groupby("shard"):
         tar = _tar(Path(str(shard)))
         if not tar.is_file():
@@ -247,5 +249,5 @@ def _found(table: "pd.DataFrame") -> dict[str, Found]:
         info = tar.stat()
         for row in rows.itertuples():
             ref = AudioRef(stored(tar), int(row.offset), int(row.n_bytes))
-            found[row.utterance] = Found(ref, (info.st_size, info.st_mtime_ns))
-    return found
+            files[row.utterance] = target(ref, info)
+    return files

@@ -12,7 +12,7 @@ CORPUS = Corpus(
     page="https://deepfake-total.com/in_the_wild",
     licence="see the corpus's page",
     form=Format(
-        columns=("utterance", "speaker", "label"),
+        "utterance,speaker,label",
         separator=",",
         header="file,speaker,label",
         labels={"bona-fide": "bonafide", "spoof": "spoof"},

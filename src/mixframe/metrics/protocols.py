@@ -73,8 +73,7 @@ def read(path: Path) -> pd.DataFrame:
 
         table = manifest.read(need_file(path)).drop(columns=["subset", "regions"])
         return table.rename(columns={"utterance": "trial", "set": "subset"})
-    lines = text_lines(path, "keys")
-    first = lines[0]
+    first = text_lines(path, "keys")[0]
     n_columns = len(first.split())
     if "\t" in first or first.startswith("filename") or n_columns == 2:
         return read_keys(path)
@@ -89,8 +88,8 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def _separator(line: str) -> str:
-    found = next((name for c, name in ((",", "comma"), (";", "semicolon")) if c in line), None)
-    return f"wrong separator ({found}), " if found else ""
+    name = next((name for c, name in ((",", "comma"), (";", "semicolon")) if c in line), None)
+    return f"wrong separator ({name}), " if name else ""
 
 
 def join(scores: Path, keys: Path, subset: str | None = None) -> Trials:
@@ -123,14 +122,14 @@ def _choose(table: pd.DataFrame, subset: str | None, path: Path) -> tuple[pd.Dat
         if subset in (None, EVERY):
             return table, None
         raise MixframeError(f"{path}: --subset {subset}: these keys have no subsets")
-    found = sorted(table["subset"].unique())
+    subsets = sorted(table["subset"].unique())
     if subset is None:
-        subset = PUBLISHED if PUBLISHED in found else EVERY
+        subset = PUBLISHED if PUBLISHED in subsets else EVERY
     if subset == EVERY:
         return table, None
-    if subset not in found:
+    if subset not in subsets:
         raise MixframeError(
-            f"{path}: --subset {subset}: expected one of {', '.join(found)}, or {EVERY}"
+            f"{path}: --subset {subset}: expected one of {', '.join(subsets)}, or {EVERY}"
         )
     return table[table["subset"] == subset].reset_index(drop=True), subset
 
@@ -163,11 +162,11 @@ def read_asv(scores: Path, keys: Path | None = None, subset: str | None = None) 
     if keys is not None:
         rows = _with_keys(rows, keys, scores, subset)
     values = pd.DataFrame(rows, columns=["key", "score"])
-    found = [values.loc[values["key"] == k, "score"].to_numpy(np.float64) for k in ASV_KEYS]
-    for kind, some in zip(ASV_KEYS, found, strict=True):
-        if not some.size:
+    by_kind = {k: values.loc[values["key"] == k, "score"].to_numpy(np.float64) for k in ASV_KEYS}
+    for kind, of_kind in by_kind.items():
+        if not of_kind.size:
             raise MixframeError(f"{scores}: 0 {kind} trials, expected at least one of each kind")
-    return AsvScores(*found)
+    return AsvScores(**by_kind)
 
 
 def _with_keys(

@@ -147,11 +147,11 @@ def _provide(
     """Make the tar of one voice; return why each source failed, or nothing if one served."""
     expected = params.voices[voice].sha256
     if path.is_file():
-        found = sha256_file(path)
-        if found == expected:
+        actual = sha256_file(path)
+        if actual == expected:
             log(f"{voice}: there and verified")
             return []
-        log(f"{voice}: {path} has sha256 {found}, expected {expected}: fetching it again")
+        log(f"{voice}: {path} has sha256 {actual}, expected {expected}: fetching it again")
     failures = []
     for source in params.sources:
         shutil.rmtree(work, ignore_errors=True)
@@ -174,10 +174,10 @@ def _write_tar(voice: str, root: Path, path: Path, expected: str) -> int:
         with closing(TarWriter(temporary, str(path))) as writer:
             for name in sorted(prompts):
                 writer.add(name, prompts[name].read_bytes())
-        found = sha256_file(temporary)
-        if found != expected:
+        actual = sha256_file(temporary)
+        if actual != expected:
             raise MixframeError(
-                f"its {len(prompts)} prompts make a tar with sha256 {found}, expected {expected}: "
+                f"its {len(prompts)} prompts make a tar with sha256 {actual}, expected {expected}: "
                 "another version or damaged"
             )
     return len(prompts)
