@@ -3,12 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-STATE = Path(".mixframe")
-"""Checkpoints, locks and timings: git-ignored, no stage's output, safe to delete."""
-
-DATA = Path("data")
-"""Downloaded corpora, shared by all presets, git-ignored, pinned by download.json."""
-
+from mixframe.base.folders import STATE
 
 HELDOUT = "heldout"
 """The splice policy whose splices of the dev set judge every post-training."""

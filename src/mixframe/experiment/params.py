@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import Count, Section, Share, read_yaml, validate
-from mixframe.corpora import DownloadParams, ProtocolParams
+from mixframe.corpora.kinds import DownloadParams, ProtocolParams
 from mixframe.experiment.layout import HELDOUT
 from mixframe.metrics.params import Evaluate
 from mixframe.models.params import Encoder

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import atomic_path
+from mixframe.base.folders import STATE
 from mixframe.base.processes import World, join
 from mixframe.base.progress import log, progress
-from mixframe.experiment.layout import STATE
 from mixframe.models.norms import PLACE, settle
 from mixframe.training.data import Batch, prefetch
 from mixframe.training.params import Train

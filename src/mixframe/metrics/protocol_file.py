@@ -1,8 +1,10 @@
-"""Protocol files: one line a trial, read strictly, every bad line named.
+"""Protocol and key files: one line a trial, read strictly, every bad line named.
 
 The distributed files have no byte order mark, LF line ends and exactly one separator between two
 fields. A file that differs was edited or damaged; it is refused and not repaired, because a lenient
 reader loses trials unnoticed.
+
+The columns of the ASVspoof releases are told here and nowhere else.
 """
 
 from collections.abc import Mapping
@@ -35,16 +37,16 @@ class Format:
     """How the lines of a protocol read.
 
     Attributes:
-        columns: names in the manifest, in the order of the fields; "_" for one that is not kept.
+        line: the fields of a line by their names in the manifest; "_" for one that is not kept.
             utterance and label must be among them.
-        separator: one character.
+        separator: one character, of the file and of `line`.
         header: the first line, where the format has one.
         labels: what the label field may hold, and the manifest's word for it.
         suffix: of the file names in the utterance field, where it holds file names.
         choices: values that other fields are confined to.
     """
 
-    columns: tuple[str, ...]
+    line: str
     separator: str = " "
     header: str = ""
     labels: Mapping[str, str] = field(
@@ -53,12 +55,46 @@ class Format:
     suffix: str = ""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def columns(self) -> list[str]:
+        """The names of the fields, in their order."""
+        return self.line.split(self.separator)
 
-def parse(path: Path, form: Format, n_trials: int | None = None) -> "pd.DataFrame":
+
+SUBSETS = ("eval", "progress", "hidden")
+"""Of the keys of 2021."""
+
+ASVSPOOF2019_LA = Format("speaker utterance _ attack label")
+
+ASVSPOOF2021_LA = Format(
+    "speaker utterance codec transmission attack label trim subset", choices={"subset": SUBSETS}
+)
+
+ASVSPOOF2021_DF = Format(
+    "speaker utterance codec source attack label trim subset"
+    " vocoder task team gender_pair language",
+    choices={"subset": SUBSETS},
+)
+
+ASVSPOOF5 = Format(
+    "speaker utterance gender codec codec_quality codec_seed attack_tag attack label _"
+)
+
+BY_COLUMNS = {
+    len(form.columns): form
+    for form in (ASVSPOOF2019_LA, ASVSPOOF2021_LA, ASVSPOOF5, ASVSPOOF2021_DF)
+}
+"""The releases by the number of their columns, which tells them apart."""
+
+
+def parse(
+    path: Path, form: Format, n_trials: int | None = None, file_names: bool = True
+) -> "pd.DataFrame":
     """Read a protocol.
 
     Args:
         n_trials: how many trials the file must have; None where any number will do.
+        file_names: whether utterances must be names that a file can have.
 
     Returns:
         a row a trial in the order of the file: the columns of `form` as str, label as bonafide or
@@ -67,13 +103,15 @@ def parse(path: Path, form: Format, n_trials: int | None = None) -> "pd.DataFram
     Raises:
         MixframeError: every problem of the file at once, each with its line.
     """
-    table, problems = read(path, form, n_trials)
+    table, problems = read(path, form, n_trials, file_names)
     if problems:
         raise MixframeError(f"{len(problems):,} problems in a protocol\n{listing(problems)}")
     return table
 
 
-def read(path: Path, form: Format, n_trials: int | None = None) -> tuple["pd.DataFrame", list[str]]:
+def read(
+    path: Path, form: Format, n_trials: int | None = None, file_names: bool = True
+) -> tuple["pd.DataFrame", list[str]]:
     """Read a protocol like `parse`, but return the problems; with problems the table is no use.
 
     Raises:
@@ -88,34 +126,36 @@ def read(path: Path, form: Format, n_trials: int | None = None) -> tuple["pd.Dat
         head, _, data = data.partition(b"\n")
         first_line = 2
         if head.decode("utf-8") != form.header:
-            problems.append(f"line 1: {_short(head.decode())}, expected the header {form.header!r}")
+            what = f"{_short(head.decode())}, expected the header {form.header!r}"
+            problems.append((1, what))
     if not problems and not data:
-        problems.append("line 1: no trials in the file")
+        problems.append((1, "no trials in the file"))
+    table = pd.DataFrame()
+    if not problems:
+        table, problems = _fields(data, form, first_line)
+        n_lines = len(table) + len(problems)
+        table, empty = _without_empty(table, form)
+        problems += empty + _field_problems(table, form, file_names) + _duplicates(table, form)
+        if n_trials is not None and n_lines != n_trials:
+            what = (
+                f"the file ends after {n_lines:,} trials, expected {n_trials:,}; for another "
+                "release of the corpus change `trials` in the preset"
+            )
+            problems.append((first_line + n_lines - 1, what))
     if problems:
-        return pd.DataFrame(), [f"{path}, {problem}" for problem in problems]
-    table, found = _fields(data, form, first_line)
-    n_lines = len(table) + len(found)
-    table, empty = _without_empty(table, form)
-    found += empty + _field_problems(table, form) + _duplicates(table, form)
-    if n_trials is not None and n_lines != n_trials:
-        found.append((first_line + n_lines - 1, _count_problem(n_lines, n_trials)))
-    if found:
-        return pd.DataFrame(), [f"{path}, line {n}: {what}" for n, what in sorted(found)]
+        return pd.DataFrame(), [f"{path}, line {n}: {what}" for n, what in sorted(problems)]
     return _named(table, form), []
 
 
-def _count_problem(found: int, expected: int) -> str:
-    return (
-        f"the file ends after {found:,} trials, expected {expected:,}; for another release of the "
-        "corpus change `trials` in the preset"
-    )
-
-
-def _bytes_problems(data: bytes) -> list[str]:
+def _bytes_problems(data: bytes) -> list[Problem]:
     """Name what makes a file another format than the one distributed."""
     problems = []
+
+    def report(place: int, what: str) -> None:
+        problems.append((data.count(b"\n", 0, place) + 1, what))
+
     if data.startswith(b"\xef\xbb\xbf"):
-        problems.append("line 1: starts with a byte order mark (BOM); save it as UTF-8 without")
+        report(0, "starts with a byte order mark (BOM); save it as UTF-8 without")
     for byte, what in (
         (b"\r", "has a carriage return (CRLF line ends); convert it with dos2unix"),
         (b"\0", "has a NUL byte; the file is damaged"),
@@ -123,14 +163,11 @@ def _bytes_problems(data: bytes) -> list[str]:
         place = data.find(byte)
         if place >= 0:
             more = data.count(byte) - 1
-            also = f", and {more:,} more of them" if more else ""
-            line = data.count(b"\n", 0, place) + 1
-            problems.append(f"line {line}: {what}{also}")
+            report(place, what + (f", and {more:,} more of them" if more else ""))
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problems.append(f"line {line}: byte {data[error.start]:#04x} is not UTF-8")
+        report(error.start, f"byte {data[error.start]:#04x} is not UTF-8")
     return problems
 
 
@@ -185,31 +222,29 @@ def _without_empty(table: "pd.DataFrame", form: Format) -> tuple["pd.DataFrame",
     """Return the lines without an empty field, and the others as problems."""
     empty = table.drop(columns="line") == ""
     bad = empty.any(axis=1)
-    found = []
+    problems = []
     for line, row in zip(table.loc[bad, "line"], empty[bad].to_numpy(), strict=True):
         names = [name for name, nothing in zip(form.columns, row, strict=True) if nothing]
         fields = ", ".join(f"field {form.columns.index(n) + 1} ({n})" for n in names)
         what = "blank line" if row.all() else f"{fields}: empty; two separators in a row?"
-        found.append((int(line), what))
-    return table[~bad], found
+        problems.append((int(line), what))
+    return table[~bad], problems
 
 
-def _field_problems(table: "pd.DataFrame", form: Format) -> list[Problem]:
+def _field_problems(table: "pd.DataFrame", form: Format, file_names: bool) -> list[Problem]:
     """Name fields that hold what they must not."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     lines = table["line"].to_numpy()
 
     def report(wrong: "np.ndarray | pd.Series", values: "pd.Series", what: str) -> None:
         picked = zip(lines[wrong], values[wrong], strict=True)
-        found.extend((int(line), what.format(_short(value))) for line, value in picked)
+        problems.extend((int(line), what.format(_short(value))) for line, value in picked)
 
     field = {name: table[str(i)] for i, name in enumerate(form.columns)}
     utterance, label = field["utterance"], field["label"]
-    report(
-        ~utterance.str.fullmatch(UTTERANCE),
-        utterance,
-        "utterance {} is no file name of letters, digits, '_', '-' and '.'",
-    )
+    if file_names:
+        what = "utterance {} is no file name of letters, digits, '_', '-' and '.'"
+        report(~utterance.str.fullmatch(UTTERANCE), utterance, what)
     if form.suffix:
         report(~utterance.str.endswith(form.suffix), utterance, f"{{}} is no {form.suffix} file")
     unknown = ~label.isin(form.labels)
@@ -226,7 +261,7 @@ def _field_problems(table: "pd.DataFrame", form: Format) -> list[Problem]:
         report(spoof & no_attack, field["attack"], "a spoof trial with the attack {}")
         real = ~spoof & ~unknown & ~no_attack
         report(real, field["attack"], "a bona fide trial with the attack {}")
-    return found
+    return problems
 
 
 def _duplicates(table: "pd.DataFrame", form: Format) -> list[Problem]:
