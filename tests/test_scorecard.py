@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from mixframe.cli import main
 from mixframe.metrics import detection
-from mixframe.metrics.scorefiles import write_keys, write_scores
+from mixframe.metrics.registry import point_metrics
+from mixframe.metrics.scorefiles import write_scores
 
 COSTS = detection.DcfCosts(p_spoof=0.05, c_miss=1, c_fa=10)
 JSON_KEYS = {
@@ -62,7 +63,8 @@ def folder(tmp_path, monkeypatch):
     labels = ["bonafide" if i % 2 else "spoof" for i in range(200)]
     dev = [2.0 * (label == "bonafide") + rng.normal() for label in labels]
     write_scores(tmp_path / "dev.tsv", names, dev)
-    write_keys(tmp_path / "dev_keys.tsv", names, labels)
+    rows = [f"{name}\t{label}\n" for name, label in zip(names, labels, strict=True)]
+    (tmp_path / "dev_keys.tsv").write_text("filename\tcm-label\n" + "".join(rows))
     return tmp_path
 
 
@@ -86,7 +88,7 @@ def test_the_published_subset_is_evaluated_by_speaker(folder):
     found = json.loads((folder / "out.json").read_text())
     assert set(found) == JSON_KEYS
     bonafide, spoof = values(folder)
-    expected = detection.point_metrics(bonafide, spoof, COSTS)
+    expected = point_metrics(detection.Sample(bonafide, spoof), COSTS)
     assert {key: found[key] for key in expected} == expected
     assert found["subset"] == "eval"
     assert found["resampling"] == {
