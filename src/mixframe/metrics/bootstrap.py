@@ -26,6 +26,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from mixframe.base.errors import MixframeError
@@ -73,23 +74,6 @@ class Settings:
             raise MixframeError(f"bootstrap: level is {self.level}, expected between 0 and 1")
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A difference of two systems, its percentile interval and its two-sided p-value.
-
-    Attributes:
-        estimate: first system minus second, on the data as given.
-        low, high: percentile interval of the difference.
-        p_value: 2 (1 + k) / (1 + resamples), at most 1, where k is the smaller of the number of
-            resampled differences at or below 0 and the number at or above 0.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    p_value: float
-
-
 def resample(
     systems: Mapping[str, Sequence[Scores]],
     metrics: Sequence[Metric],
@@ -118,34 +102,35 @@ def resample(
     runs = _checked(systems)
     sizes = runs[0].bonafide.size, runs[0].spoof.size
     # Trials with the same scores may keep any order: they are summed at the same DET point.
-    orders = [
-        np.lexsort([run.bonafide for run in reversed(runs)]),
-        np.lexsort([run.spoof for run in reversed(runs)]),
-    ]
+    by_bonafide = np.lexsort([run.bonafide for run in reversed(runs)])
+    by_spoof = np.lexsort([run.spoof for run in reversed(runs)])
     speakers = None
     if groups is not None:
         numbers, n_speakers = _speaker_numbers(groups, sizes)
-        speakers = numbers[0][orders[0]], numbers[1][orders[1]]
-    ranked = [_Ranking(run.bonafide[orders[0]], run.spoof[orders[1]]) for run in runs]
+        speakers = numbers[0][by_bonafide], numbers[1][by_spoof]
+    ranked = [_Ranking(run.bonafide[by_bonafide], run.spoof[by_spoof]) for run in runs]
 
     def values(counts: tuple[IntArray, IntArray]) -> list[list[float]]:
         samples = (_Resample(ranking, counts) for ranking in ranked)
         return [[metric.value(sample, settings.costs) for metric in metrics] for sample in samples]
 
+    def draw(rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+        if speakers is None:
+            return _counts(rng, sizes[0]), _counts(rng, sizes[1])
+        return _speaker_counts(rng, speakers, n_speakers)
+
     def run_chunk(child: np.random.SeedSequence, size: int) -> list[list[list[float]]]:
         rng = np.random.default_rng(child)
-        if speakers is None:
-            return [values((_counts(rng, sizes[0]), _counts(rng, sizes[1]))) for _ in range(size)]
-        return [values(_speaker_counts(rng, speakers, n_speakers)) for _ in range(size)]
+        return [values(draw(rng)) for _ in range(size)]
 
-    chunks = [
-        min(CHUNK, settings.resamples - start) for start in range(0, settings.resamples, CHUNK)
-    ]
-    children = np.random.SeedSequence(settings.seed).spawn(len(chunks))
+    starts = range(0, settings.resamples, CHUNK)
+    children = np.random.SeedSequence(settings.seed).spawn(len(starts))
+    chunks = [min(CHUNK, settings.resamples - start) for start in starts]
     rows = [values((np.ones(sizes[0], dtype=np.int64), np.ones(sizes[1], dtype=np.int64)))]
     with ThreadPoolExecutor(settings.workers) as pool:
         for chunk in pool.map(run_chunk, children, chunks):
             rows.extend(chunk)
+    # (runs, metrics, 1 + resamples), in memory too: a mean then adds run after run.
     by_run = np.asarray(rows, dtype=np.float64).transpose(1, 2, 0).copy()
     ends = np.cumsum([len(pairs) for pairs in systems.values()])
     return {
@@ -164,12 +149,19 @@ def interval(values: FloatArray, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def difference(first: FloatArray, second: FloatArray, level: float) -> Difference:
-    """Return the difference of two systems from their values of one `resample`."""
+def difference(first: FloatArray, second: FloatArray, level: float) -> dict[str, float]:
+    """Compare two systems by their values of one `resample`.
+
+    Returns:
+        difference: first minus second, on the data as given. low, high: its percentile interval.
+        p_value: two-sided, 2 (1 + k) / (1 + resamples), at most 1, where k is the smaller of the
+        number of resampled differences at or below 0 and the number at or above 0.
+    """
     values = first - second
+    low, high = interval(values, level)
     rarer = min(int((values[1:] <= 0).sum()), int((values[1:] >= 0).sum()))
     p_value = min(1.0, 2 * (1 + rarer) / values.size)
-    return Difference(float(values[0]), *interval(values, level), p_value)
+    return {"difference": float(values[0]), "low": low, "high": high, "p_value": p_value}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -314,9 +306,6 @@ def _speaker_numbers(
     groups: tuple[ArrayLike, ArrayLike], sizes: tuple[int, int]
 ) -> tuple[tuple[IntArray, IntArray], int]:
     """Return the speaker number of each trial of both classes, and the number of speakers."""
-    # pandas takes a third of a second to import, and resampling by trial does not need it.
-    import pandas as pd
-
     arrays: list[NDArray[Any]] = []
     for values, n, name in zip(groups, sizes, ("bonafide", "spoof"), strict=True):
         array = np.asarray(values, dtype=object)

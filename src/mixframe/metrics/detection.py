@@ -285,8 +285,7 @@ def min_dcf(bonafide: ArrayLike, spoof: ArrayLike, costs: DcfCosts) -> float:
     min over the DET points of C_miss (1 - P_spoof) P_miss + C_fa P_spoof P_fa, divided by the
     smaller of the two weights; at most 1.
     """
-    det = det_points(bonafide, spoof)
-    return min_dcf_of_points(det.p_miss, det.p_fa, costs)
+    return min_dcf_of_points(*Sample(bonafide, spoof).corners, costs)
 
 
 def act_dcf(bonafide: ArrayLike, spoof: ArrayLike, costs: DcfCosts) -> float:
@@ -333,12 +332,8 @@ def min_tdcf(
     the threshold.
 
     Args:
-        bonafide: (n,) countermeasure scores of the bona fide trials.
-        spoof: (m,) countermeasure scores of the spoof trials.
-        asv_target: (a,) ASV scores of the target trials.
-        asv_nontarget: (b,) ASV scores of the non-target trials.
-        asv_spoof: (c,) ASV scores of the spoof trials.
-        costs: priors and costs.
+        bonafide, spoof: (n,) and (m,) scores of the countermeasure.
+        asv_target, asv_nontarget, asv_spoof: (a,), (b,) and (c,) scores of the ASV system.
 
     Raises:
         MixframeError: a set is empty or holds NaN or infinite scores; or the ASV errors alone

@@ -6,7 +6,7 @@ here. Rates are fractions; what each key means is in docs/evaluation.md.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from itertools import combinations
 from math import ceil
 from typing import Any
@@ -187,7 +187,8 @@ def differences(systems: Mapping[str, Sequence[pd.DataFrame]], settings: Setting
         values = resample(systems, [EER], replace(settings, resamples=resamples))
         for first, second in combinations(systems, 2):
             eers = values[first][EER.key], values[second][EER.key]
-            rows.append((first, second, *astuple(bootstrap.difference(*eers, settings.level))))
+            compared = bootstrap.difference(*eers, settings.level)
+            rows.append({"first": first, "second": second, **compared})
     pairs = pd.DataFrame(rows, columns=columns)
     corrected = bootstrap.holm(pairs["p_value"].tolist())
     return pairs.assign(p_holm=corrected, supported=[p <= alpha for p in corrected])

@@ -142,15 +142,12 @@ def compare(first: Path, second: Path, inputs: Inputs) -> dict[str, Any]:
     differences = {}
     for key in (metric.key for metric in RESAMPLED):
         pair = values["first"][key], values["second"][key]
-        difference = bootstrap.difference(*pair, settings.level)
+        compared = bootstrap.difference(*pair, settings.level)
         differences[key] = {
             "first": points[0][key],
             "second": points[1][key],
-            "difference": difference.estimate,
-            "low": difference.low,
-            "high": difference.high,
-            "p_value": difference.p_value,
-            "supported": difference.p_value <= 1 - settings.level,
+            **compared,
+            "supported": compared["p_value"] <= 1 - settings.level,
         }
     resampling = evaluation.resampling(tables[0], settings)
     return {

@@ -1,27 +1,12 @@
 """Precision, recall and F1 of the spoofed parts of utterances, by frames and by segments."""
 
 from collections.abc import Sequence
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixframe.base.errors import MixframeError
 from mixframe.metrics.detection import IntArray
-
-
-class SegmentMetrics(TypedDict):
-    """Result of `segment_f1`; see there for the definition of each key."""
-
-    frame_precision: float
-    frame_recall: float
-    frame_f1: float
-    segment_precision: float
-    segment_recall: float
-    segment_f1: float
-    n_frames: int
-    n_reference_segments: int
-    n_predicted_segments: int
 
 
 def segments(mask: ArrayLike) -> IntArray:
@@ -62,7 +47,7 @@ def matched_segments(reference: IntArray, predicted: IntArray, min_iou: float) -
 
 def segment_f1(
     labels: Sequence[ArrayLike], decisions: Sequence[ArrayLike], min_iou: float
-) -> SegmentMetrics:
+) -> dict[str, float]:
     """Return precision, recall and F1 of the spoofed parts, by frames and by segments.
 
     Counts are summed over the utterances before any division. By frames, a true positive is a
@@ -76,6 +61,10 @@ def segment_f1(
         labels: one (frames,) bool array an utterance, true where the frame is spoofed.
         decisions: the same shapes, true where the detector says so.
         min_iou: smallest intersection over union of a matched pair, in (0, 1].
+
+    Returns:
+        frame_precision, frame_recall, frame_f1, segment_precision, segment_recall, segment_f1, as
+        fractions; n_frames, n_reference_segments, n_predicted_segments.
 
     Raises:
         MixframeError: the lists or two arrays differ in length, an array is not boolean (scores
@@ -109,17 +98,21 @@ def segment_f1(
             f"segment F1: 0 spoof frames among {n_frames} labels of {len(labels)} utterances; "
             "recall needs at least one"
         )
-    return SegmentMetrics(
-        frame_precision=frames_true / frames_predicted if frames_predicted else 0.0,
-        frame_recall=frames_true / frames_reference,
-        frame_f1=2 * frames_true / (frames_predicted + frames_reference),
-        segment_precision=pairs / n_predicted if n_predicted else 0.0,
-        segment_recall=pairs / n_reference,
-        segment_f1=2 * pairs / (n_predicted + n_reference),
-        n_frames=n_frames,
-        n_reference_segments=n_reference,
-        n_predicted_segments=n_predicted,
-    )
+    return {
+        **_rates("frame", frames_true, frames_reference, frames_predicted),
+        **_rates("segment", pairs, n_reference, n_predicted),
+        "n_frames": n_frames,
+        "n_reference_segments": n_reference,
+        "n_predicted_segments": n_predicted,
+    }
+
+
+def _rates(name: str, n_true: int, n_reference: int, n_predicted: int) -> dict[str, float]:
+    return {
+        f"{name}_precision": n_true / n_predicted if n_predicted else 0.0,
+        f"{name}_recall": n_true / n_reference,
+        f"{name}_f1": 2 * n_true / (n_predicted + n_reference),
+    }
 
 
 def _mask(values: ArrayLike, name: str, index: int) -> NDArray[np.bool_]:

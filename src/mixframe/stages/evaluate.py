@@ -161,7 +161,7 @@ def frame_figures(frames: pd.DataFrame, threshold: float, min_iou: float) -> dic
         min_iou: overlap from which a predicted segment counts as found.
 
     Returns:
-        frame_eer; the keys of `segments.SegmentMetrics`; clean_false_alarm, the share of the
+        frame_eer; the keys of `segments.segment_f1`; clean_false_alarm, the share of the
         duration of utterances without a splice that is called injected (frames have one length);
         clean_utterance_alarm, the share of those utterances with a frame called injected; both None
         where every utterance has a splice.
