@@ -101,8 +101,8 @@ def test_the_unit_is_the_speaker_where_every_trial_has_one():
     assert evaluation.unit_of(table) == "trial"
     assert evaluation.unit_of(table.assign(speaker=table["prompt"])) == "speaker"
     assert evaluation.unit_of(table.assign(speaker="one")) == "trial"
-    some = table["prompt"].where(table["label"] == "spoof", "-")
-    assert evaluation.unit_of(table.assign(speaker=some)) == "trial"
+    names = table["prompt"].where(table["label"] == "spoof", "-")
+    assert evaluation.unit_of(table.assign(speaker=names)) == "trial"
 
 
 def test_calibrated_figures_are_those_of_the_mapped_scores():

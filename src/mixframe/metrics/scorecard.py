@@ -11,13 +11,7 @@ from typing import Any
 from mixframe.base.errors import MixframeError
 from mixframe.metrics import bootstrap, calibration, evaluation
 from mixframe.metrics.bootstrap import Settings
-from mixframe.metrics.detection import (
-    DcfCosts,
-    Sample,
-    TdcfCosts,
-    eer_official_sort,
-    min_tdcf,
-)
+from mixframe.metrics.detection import DcfCosts, Sample, TdcfCosts, eer_official_sort, min_tdcf
 from mixframe.metrics.evaluation import BRIEF, FEW_UNITS, RESAMPLED
 from mixframe.metrics.protocols import AsvScores, Trials, join
 from mixframe.metrics.registry import EER, INTERVAL, METRICS, Metric, point_metrics

@@ -194,11 +194,11 @@ class Problems:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.found: list[str] = []
+        self.texts: list[str] = []
 
     def add(self, number: int, text: str) -> None:
         """Note a problem of a line, counted from 1."""
-        self.found.append(f"{self.path}:{number}: {text}")
+        self.texts.append(f"{self.path}:{number}: {text}")
 
     def check_trial(self, trial: str, number: int, seen: dict[str, int]) -> None:
         """Note an empty or repeated trial; `seen` has the line of every earlier one."""
@@ -221,17 +221,16 @@ class Problems:
             self.add(number, f"score {text!r} is {kind}, expected a finite number")
         return value
 
-    def check_label(self, label: str, number: int) -> str:
-        """Return a label, noting one that is neither bonafide nor spoof."""
+    def check_label(self, label: str, number: int) -> None:
+        """Note a label that is neither bonafide nor spoof."""
         if label not in LABELS:
             self.add(number, f"label {label!r}, expected bonafide or spoof")
-        return label
 
     def raise_any(self) -> None:
         """Raise one error with all problems noted, if there are any."""
-        if self.found:
-            count = "1 problem" if len(self.found) == 1 else f"{len(self.found)} problems"
-            raise MixframeError(f"{self.path}: {count}:\n{listing(self.found)}")
+        if self.texts:
+            count = "1 problem" if len(self.texts) == 1 else f"{len(self.texts)} problems"
+            raise MixframeError(f"{self.path}: {count}:\n{listing(self.texts)}")
 
 
 def text_lines(path: Path, what: str) -> list[str]:
