@@ -113,11 +113,11 @@ def _in_processes(context: Any, training: str = "", system: str = "") -> Any:
     """
     processes = context.compute.processes
     if processes > 1 and "WORLD_SIZE" not in os.environ:
-        from mixframe.experiment.params import pick
+        from mixframe.experiment.params import lookup
 
         if training:
             section = getattr(context.preset, training)
-            section = pick(section, system, training) if system else section
+            section = lookup(section, system, training) if system else section
             if train := getattr(section, "train", None):
                 train.share(processes, ".".join(filter(None, (training, system))))
         from mixframe.base.processes import launch
@@ -411,7 +411,7 @@ def params(section: str | None, preset: str | None, count: bool) -> None:
     name = preset or read_choice().preset
     if count:
         from mixframe.experiment.layout import Layout
-        from mixframe.models.published import count_all
+        from mixframe.experiment.sizes import count_all
 
         for system, (total, trained) in count_all(read_preset(name), Layout(name)).items():
             click.echo(f"{system}: {trained:,} of {total:,} parameters trained")
