@@ -17,8 +17,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from mixframe.experiment.params import read_preset
 from mixframe.models.head import Head
-from mixframe.models.heads import HEADS
-from mixframe.models.params import FineGrainedHead, SequenceHead
+from mixframe.training.systems.neural import Neural
 
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"
@@ -55,15 +54,13 @@ def seconds(works: Sequence[Callable[[], object]], repeats: int) -> list[float]:
 def head(kind: str, paper: bool) -> tuple[Head, int]:
     """Return a head at the paper's or the demo's size, and the width of its encoder."""
     system = read_preset("demo").finetune[kind]
-    assert system.kind == "neural"
+    assert isinstance(system, Neural)
     values = system.head.model_dump()
     if paper:
         values |= {"dim": 144, "blocks": 4, "kernel": 31}
         values |= {"votes": 24} if "votes" in values else {}
-    section = FineGrainedHead if "votes" in values else SequenceHead
     width = 1024 if paper else 128
-    made: Head = HEADS[kind](section(**values), width, 24)
-    return made.to(DEVICE), width
+    return type(system.head)(**values).build(width, 24).to(DEVICE), width
 
 
 def main() -> None:

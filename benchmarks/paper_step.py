@@ -17,13 +17,14 @@ from transformers import AutoModel
 
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, Waveform
 from mixframe.audio.manifest import LABELS
-from mixframe.experiment.params import pick, read_preset
+from mixframe.experiment.params import lookup, read_preset
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
 from mixframe.models.params import Hub
 from mixframe.models.published import published_config
-from mixframe.training.loop import Runner, train
-from mixframe.training.params import Neural
+from mixframe.training.loop import train
+from mixframe.training.runner import Runner
+from mixframe.training.systems.neural import Neural
 from mixframe.training.utterances import UtteranceTask
 
 SECONDS = 3.0
@@ -43,7 +44,7 @@ def main() -> None:
         sys.exit(__doc__)
     preset_name, system = sys.argv[1:]
     preset = read_preset(preset_name)
-    params = pick(preset.finetune, system, "finetune")
+    params = lookup(preset.finetune, system, "finetune")
     assert isinstance(params, Neural)
     assert isinstance(preset.pretrain, Hub)
     gpu = torch.cuda.is_available()
@@ -59,7 +60,8 @@ def main() -> None:
         model = backbones.wrap(AutoModel.from_config(config), preprocessor)
         backbones.save(model, path, preprocessor)
         del model
-        detector = Detector(backbones.load(path, preset.encoder), params, 0)
+        encoder = backbones.load(path, preset.encoder)
+        detector = Detector(encoder, params.adapter, params.head, 0)
         rows = _corpus(2 * batch)
         runner = Runner(preset.compute, section.precision, sequential=True)
         task = UtteranceTask(

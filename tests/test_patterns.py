@@ -7,11 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixframe.splicing.patterns import PATTERNS, Limits
+from mixframe.splicing.patterns import PATTERNS
 
-limits = st.builds(
-    lambda n, k, shortest, extra, ratio: Limits(n, k, shortest, shortest + extra, ratio),
-    st.integers(0, 300),
+
+def limits(n_regions, shortest, longest, ratio):
+    return {
+        "max_regions": n_regions,
+        "min_frames": shortest,
+        "max_frames": longest,
+        "max_ratio": ratio,
+    }
+
+
+ANY_LIMITS = st.builds(
+    lambda k, shortest, extra, ratio: limits(k, shortest, shortest + extra, ratio),
     st.integers(1, 6),
     st.integers(1, 20),
     st.integers(0, 40),
@@ -20,28 +29,30 @@ limits = st.builds(
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-@given(limits=limits, seed=st.integers(0, 2**32))
-def test_regions_keep_every_limit(name, limits, seed):
-    regions = PATTERNS[name](random.Random(seed), limits)
-    assert regions == PATTERNS[name](random.Random(seed), limits)
+@given(n_frames=st.integers(0, 300), wanted=ANY_LIMITS, seed=st.integers(0, 2**32))
+def test_regions_keep_every_limit(name, n_frames, wanted, seed):
+    pattern = PATTERNS[name](name=name, **wanted)
+    regions = pattern.draw(random.Random(seed), n_frames)
+    assert regions == pattern.draw(random.Random(seed), n_frames)
     ends = [0] + [end for _, end in regions]
     for (start, end), previous in zip(regions, ends, strict=False):
         assert 0 <= previous <= start
-        assert limits.min_frames <= end - start <= limits.max_frames
-        assert end <= limits.n_frames
+        assert pattern.min_frames <= end - start <= pattern.max_frames
+        assert end <= n_frames
     for (_, end), (start, _) in itertools.pairwise(regions):
         assert end < start, "regions must not touch"
-    assert sum(e - s for s, e in regions) <= limits.budget
+    assert sum(e - s for s, e in regions) <= int(n_frames * pattern.max_ratio)
     if name != "periodic":
-        assert len(regions) <= limits.max_regions
+        assert len(regions) <= pattern.max_regions
 
 
-def drawn(name, limits, n=300):
-    return [PATTERNS[name](random.Random(seed), limits) for seed in range(n)]
+def drawn(name, n_frames, wanted, n=300):
+    pattern = PATTERNS[name](name=name, **wanted)
+    return [pattern.draw(random.Random(seed), n_frames) for seed in range(n)]
 
 
 def test_regions_draws_every_count_and_length():
-    all_regions = drawn("regions", Limits(200, 3, 2, 5, 1.0))
+    all_regions = drawn("regions", 200, limits(3, 2, 5, 1.0))
     assert {len(r) for r in all_regions} == {1, 2, 3}
     assert {e - s for r in all_regions for s, e in r} == {2, 3, 4, 5}
     starts = [s for r in all_regions for s, _ in r]
@@ -49,19 +60,19 @@ def test_regions_draws_every_count_and_length():
 
 
 def test_short_takes_as_many_as_allowed_and_long_takes_one():
-    wide = Limits(200, 4, 2, 10, 1.0)
-    assert all(len(r) == 4 and max(e - s for s, e in r) <= 6 for r in drawn("short", wide))
-    assert all(len(r) == 1 and r[0][1] - r[0][0] >= 6 for r in drawn("long", wide))
+    wide = limits(4, 2, 10, 1.0)
+    assert all(len(r) == 4 and max(e - s for s, e in r) <= 6 for r in drawn("short", 200, wide))
+    assert all(len(r) == 1 and r[0][1] - r[0][0] >= 6 for r in drawn("long", 200, wide))
 
 
 def test_periodic_has_one_period_over_the_whole_utterance():
-    for regions in drawn("periodic", Limits(200, 1, 5, 5, 0.5)):
+    for regions in drawn("periodic", 200, limits(1, 5, 5, 0.5)):
         starts = [s for s, _ in regions]
         assert len(regions) > 10
         assert {b - a for a, b in itertools.pairwise(starts)} == {10}
 
 
 def test_boundary_uses_the_shortest_length():
-    for regions in drawn("boundary", Limits(100, 3, 2, 50, 1.0)):
+    for regions in drawn("boundary", 100, limits(3, 2, 50, 1.0)):
         assert regions
         assert all(e - s == 2 for s, e in regions)

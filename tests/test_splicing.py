@@ -14,9 +14,11 @@ from mixframe.audio.frames import FrameGrid
 from mixframe.audio.io import AudioRef, read
 from mixframe.base.errors import MixframeError
 from mixframe.splicing import planning, rendering
-from mixframe.splicing.params import Splice, SplicePattern
+from mixframe.splicing.params import Splice
+from mixframe.splicing.patterns import PATTERNS
 
 GRID = FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
+LIMITS = {"max_regions": 3, "min_frames": 2, "max_frames": 12, "max_ratio": 0.5}
 POLICY = Splice(
     set="train",
     base="bonafide",
@@ -28,9 +30,7 @@ POLICY = Splice(
     crossfade=80,
     match_gain=True,
     max_gain_db=20.0,
-    pattern=SplicePattern(
-        name="regions", max_regions=3, min_frames=2, max_frames=12, max_ratio=0.5
-    ),
+    pattern=PATTERNS["regions"](name="regions", **LIMITS),
 )
 
 
@@ -68,7 +68,7 @@ def test_every_row_can_be_rendered_and_gives_its_labels_back(
     wanted = policy(
         speaker=speaker,
         injector=injector,
-        pattern=POLICY.pattern.model_copy(update={"name": pattern}),
+        pattern=PATTERNS[pattern](name=pattern, **LIMITS),
     )
     planned = planning.plan(table, wanted, GRID, seed)
     assert len(planned) == 2 * (table["label"] == "bonafide").sum()

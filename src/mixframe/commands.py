@@ -254,7 +254,7 @@ def params(section: str | None, preset: str | None, count: bool) -> None:
     name = preset or read_choice().preset
     if count:
         from mixframe.experiment.layout import Layout
-        from mixframe.models.published import count_all
+        from mixframe.experiment.sizes import count_all
 
         given = read_preset(name)
         for system, (total, trained) in count_all(given, Layout(name, base=given.base)).items():

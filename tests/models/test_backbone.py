@@ -10,7 +10,7 @@ from transformers import AutoModel, HubertConfig, HubertModel
 from mixframe.base.errors import MixframeError
 from mixframe.base.tensors import load_tensors, save_tensors
 from mixframe.models import backbone as backbones
-from mixframe.models.params import Encoder
+from mixframe.models.params import ENCODER_FILES, Encoder
 
 PLAIN = Encoder(dropout=0.0)
 
@@ -36,7 +36,7 @@ def test_equal_weights_give_equal_files(encoder_folder, tmp_path):
     loaded = backbones.load(encoder_folder, PLAIN)
     preprocessor = json.loads((encoder_folder / "preprocessor_config.json").read_text())
     backbones.save(loaded, tmp_path / "again", preprocessor)
-    for name in backbones.FILES:
+    for name in ENCODER_FILES:
         assert (tmp_path / "again" / name).read_bytes() == (encoder_folder / name).read_bytes()
 
 

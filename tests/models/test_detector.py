@@ -12,11 +12,13 @@ from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
-from mixframe.models.heads import AttentiveStatistics, MeanPool
 from mixframe.models.params import Encoder
-from mixframe.training.loop import Runner, train
-from mixframe.training.params import Neural, Score, Train
+from mixframe.models.pooled import AttentiveStatistics, MeanPool
+from mixframe.training.loop import train
+from mixframe.training.params import Score, Train
+from mixframe.training.runner import Runner
 from mixframe.training.scoring import Window, score
+from mixframe.training.systems.neural import Neural
 from mixframe.training.utterances import UtteranceTask, class_weights
 
 TRAIN = Train(
@@ -54,6 +56,10 @@ def neural(adapter=LORA, layers="weighted", pooling="attentive"):
     )
 
 
+def detector_of(encoder, params):
+    return Detector(encoder, params.adapter, params.head, 0)
+
+
 @pytest.mark.parametrize("adapter", [LORA, {"kind": "full"}, {"kind": "none"}])
 @pytest.mark.parametrize(("layers", "pooling"), [("weighted", "attentive"), ("last", "mean")])
 def test_training_reaches_every_parameter_and_survives_its_files(
@@ -64,7 +70,7 @@ def test_training_reaches_every_parameter_and_survives_its_files(
     rows = {name: table[table["set"] == name] for name in ("train", "dev")}
 
     def fresh():
-        return Detector(backbones.load(encoder_folder, Encoder(dropout=0.0)), params, 0)
+        return detector_of(backbones.load(encoder_folder, Encoder(dropout=0.0)), params)
 
     detector = fresh()
     before = {n: p.clone() for n, p in detector.named_parameters()}
@@ -90,7 +96,7 @@ def scores_of(detector, rows, batch=4, read=read):
 
 def test_a_score_does_not_depend_on_its_batch_mates(encoder, make_manifest):
     rows = make_manifest({"eval": 10}, seconds=(0.1, 1.5))
-    detector = Detector(encoder, neural(), 0).eval()
+    detector = detector_of(encoder, neural()).eval()
     together = scores_of(detector, rows, batch=20)
     alone = scores_of(detector, rows, batch=1)
     shuffled = scores_of(detector, rows.sample(frac=1, random_state=0), batch=7)
@@ -101,7 +107,7 @@ def test_a_score_does_not_depend_on_its_batch_mates(encoder, make_manifest):
 
 
 def test_the_adapter_is_peft_s(encoder_folder, tmp_path):
-    detector = Detector(backbones.load(encoder_folder, Encoder(dropout=0.0)), neural(), 0)
+    detector = detector_of(backbones.load(encoder_folder, Encoder(dropout=0.0)), neural())
     with torch.no_grad():
         for name, parameter in detector.named_parameters():
             if "lora_B" in name:
@@ -118,15 +124,15 @@ def test_the_adapter_is_peft_s(encoder_folder, tmp_path):
 
 def test_files_of_another_system_are_refused(encoder_folder, tmp_path):
     fresh = backbones.load(encoder_folder, Encoder(dropout=0.0))
-    Detector(fresh, neural(layers="last"), 0).save(tmp_path)
+    detector_of(fresh, neural(layers="last")).save(tmp_path)
     again = backbones.load(encoder_folder, Encoder(dropout=0.0))
     with pytest.raises(MixframeError, match="do not fit this system"):
-        Detector(again, neural(), 0).restore(tmp_path)
+        detector_of(again, neural()).restore(tmp_path)
 
 
 def test_an_unknown_lora_target_is_named_with_the_choices(encoder):
     with pytest.raises(MixframeError, match=r"'query'; its linear modules are .*q_proj"):
-        Detector(encoder, neural(LORA | {"targets": ["query"]}), 0)
+        detector_of(encoder, neural(LORA | {"targets": ["query"]}))
 
 
 def test_lora_that_a_model_does_not_call_is_refused_by_name(make_manifest, tmp_path):
@@ -146,7 +152,7 @@ def test_lora_that_a_model_does_not_call_is_refused_by_name(make_manifest, tmp_p
     )
     params = neural()
     raw = backbones.Backbone(WavLMModel(config), backbones.grid_of(config), False, True)
-    detector = Detector(raw, params, 0)
+    detector = detector_of(raw, params)
     rows = make_manifest({"train": 2})
     task = UtteranceTask(detector, params, Score(batch=4, max_seconds=5.0), read, rows, rows, 0)
     with pytest.raises(MixframeError, match=r"(?s)get no gradient:.*q_proj.lora_A"):

@@ -22,13 +22,14 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.files import write_json
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import read_preset
+from mixframe.experiment.sizes import count_all
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
-from mixframe.models.params import Encoder, Hub
-from mixframe.models.published import PUBLISHED, Counts, count, count_all, published_config
+from mixframe.models.params import ENCODER_FILES, Encoder, Hub
+from mixframe.models.published import PUBLISHED, Counts, count, published_config
 from mixframe.stages import pretrain
 from mixframe.stages.pretrain import adopt
-from mixframe.training.params import Neural
+from mixframe.training.systems.neural import Neural
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -152,7 +153,7 @@ def test_an_utterance_is_encoded_alike_alone_and_among_others(folder):
 
 
 def test_lora_on_the_projections_learns_and_survives_peft(folder, tmp_path):
-    detector = Detector(load(folder), lora(2), 0)
+    detector = Detector(load(folder), lora(2).adapter, lora(2).head, 0)
     with torch.no_grad():
         for name, parameter in detector.named_parameters():
             if "lora_B" in name:
@@ -168,7 +169,7 @@ def test_lora_on_the_projections_learns_and_survives_peft(folder, tmp_path):
     detector.save(tmp_path / "system")
     base = backbones.wrap(AutoModel.from_pretrained(folder), PREPROCESSOR).model
     loaded = PeftModel.from_pretrained(base, tmp_path / "system").eval()
-    other = Detector(load(folder), lora(2), 1)
+    other = Detector(load(folder), lora(2).adapter, lora(2).head, 1)
     other.restore(tmp_path / "system")
     detector.eval(), other.eval()
     waves, lengths = padded([4000])
@@ -206,7 +207,7 @@ def test_a_pickle_becomes_safetensors_with_the_same_weights(folder, tmp_path):
     weights = pickled(folder)
     (tmp_path / "out").mkdir()
     adopt(folder, tmp_path / "out")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(backbones.FILES)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(ENCODER_FILES)
     found = load(tmp_path / "out").model.state_dict()
     assert all(torch.equal(found[k], weights[k]) for k in found)
 
@@ -247,7 +248,7 @@ def test_the_pickle_is_fetched_only_where_there_is_nothing_better(
     if not has_safetensors:
         pickled(folder)
     assert pretrain.from_hub(HUB) == folder
-    files = list(backbones.FILES)
+    files = list(ENCODER_FILES)
     assert asked == ([files] if has_safetensors else [files, [*files, "pytorch_model.bin"]])
 
 
@@ -302,7 +303,7 @@ def test_real_models_have_the_parameters_they_are_known_for(name):
     total = sum(p.numel() for p in encoder.parameters())
     if name in TOTALS:
         assert total == TOTALS[name]
-    found = count(config, lora(16))
+    found = count(config, lora(16).adapter, lora(16).head)
     width, layers = config.hidden_size, config.num_hidden_layers
     adapters = layers * 2 * 16 * 2 * width
     head = found.total - total - adapters

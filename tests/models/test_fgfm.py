@@ -10,8 +10,7 @@ from mixframe.base.processes import World
 from mixframe.models.blocks import Convolution, DynamicAggregation, SelfAttention, sinusoids
 from mixframe.models.fgfm import FineGrained
 from mixframe.models.heads import HEADS
-from mixframe.models.norms import PLACE, MaskedBatchNorm, settle
-from mixframe.models.params import FineGrainedHead, SequenceHead
+from mixframe.models.norms import SLICE_INDEX, MaskedBatchNorm, update_running_statistics
 from mixframe.models.sequence import SequenceClassifier
 
 SHAPE = {
@@ -44,14 +43,13 @@ KINDS = list(PAPER_SIZE)
 
 
 def params(kind, **changes):
-    if kind.endswith("_fgfm"):
-        return FineGrainedHead(kind=kind, **{**SHAPE, **VOTING, **changes})
-    return SequenceHead(kind=kind, **{**SHAPE, **changes})
+    voting = VOTING if kind.endswith("_fgfm") else {}
+    return HEADS[kind](kind=kind, **{**SHAPE, **voting, **changes})
 
 
 def head(kind, width=24, **changes):
     torch.manual_seed(0)
-    return HEADS[kind](params(kind, **changes), width, 3).eval()
+    return params(kind, **changes).build(width, 3).eval()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -191,7 +189,7 @@ def test_batch_norm_is_torch_s_on_the_valid_frames():
     x, mask = torch.randn(2, 6, 3), torch.arange(6)[None] < torch.tensor([[6], [2]])
     torch.testing.assert_close(ours(x, mask)[mask], theirs(x[mask]))
     assert torch.equal(ours.running_mean, torch.zeros(3))
-    settle(ours, World())
+    update_running_statistics(ours, World())
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     ours.eval()
     expected = (x - ours.running_mean) / torch.sqrt(ours.running_variance + ours.eps)
@@ -204,11 +202,11 @@ def test_running_statistics_are_those_of_all_slices_in_any_order():
         norm = MaskedBatchNorm(1).train()
         slices = [torch.full((1, 4, 5), 1.0), torch.full((1, 4, 5), 5.0)]
         for place in order:
-            PLACE.set(place)
+            SLICE_INDEX.set(place)
             norm(slices[place], torch.ones(1, 4, dtype=torch.bool))
-        settle(norm, World())
+        update_running_statistics(norm, World())
         found.append(norm.running_mean.item())
-    PLACE.set(0)
+    SLICE_INDEX.set(0)
     assert found == pytest.approx([0.1 * 3.0] * 2)
 
 

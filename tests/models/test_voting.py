@@ -82,7 +82,7 @@ def test_a_gradient_reaches_the_chosen_frames_and_no_others():
     frames = torch.randn(1, 8, 3, requires_grad=True)
     attention = torch.arange(8.0)[None, None]
     votes = vote(attention, torch.ones(1, 8, dtype=torch.bool), 3, None)
-    votes.take(frames).square().sum().backward()
+    votes.gather(frames).square().sum().backward()
     reached = frames.grad.abs().sum(-1)[0] > 0
     assert reached.tolist() == [False] * 5 + [True] * 3
 
@@ -91,4 +91,4 @@ def test_frames_that_are_missing_are_zero_and_marked():
     mask = torch.tensor([[True, True, False, False]])
     votes = vote(torch.rand(1, 2, 4), mask, 3, torch.tensor(KERNEL))
     assert votes.valid.tolist() == [[True, True, False]]
-    assert votes.take(torch.ones(1, 4, 2)).sum(-1).tolist() == [[2.0, 2.0, 0.0]]
+    assert votes.gather(torch.ones(1, 4, 2)).sum(-1).tolist() == [[2.0, 2.0, 0.0]]

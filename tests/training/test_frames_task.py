@@ -10,8 +10,9 @@ from mixframe.base.compute import Compute
 from mixframe.splicing import planning, rendering
 from mixframe.splicing.params import Splice
 from mixframe.training.frames import FrameModel, FrameTask, frame_batch, frame_scores
-from mixframe.training.loop import Runner, train
+from mixframe.training.loop import train
 from mixframe.training.params import Posttrain
+from mixframe.training.runner import Runner
 from tests.models.test_detector import TRAIN
 
 POLICY = Splice.model_validate(

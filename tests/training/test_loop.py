@@ -12,8 +12,9 @@ from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
 from mixframe.base.processes import World
 from mixframe.training.data import Batch
-from mixframe.training.loop import FreeGpu, Runner, Validation, learning_rate, numbers, train
+from mixframe.training.loop import Validation, learning_rate, numbers, train
 from mixframe.training.params import Train
+from mixframe.training.runner import FreeGpu, Runner
 
 TRAIN = Train(
     steps=12,

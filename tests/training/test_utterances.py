@@ -10,8 +10,9 @@ from mixframe.audio.io import read as read_audio
 from mixframe.experiment.params import read_preset
 from mixframe.models.detector import Detector
 from mixframe.training.loop import stale
-from mixframe.training.params import Neural, Score
+from mixframe.training.params import Score
 from mixframe.training.scoring import window
+from mixframe.training.systems.neural import Neural
 from mixframe.training.utterances import UtteranceTask
 
 NEURAL = Neural.model_validate(
@@ -57,7 +58,7 @@ def task(encoder, make_manifest):
     dev = table["set"] == "dev"
 
     def make(params=NEURAL):
-        model = Detector(encoder, params, 0)
+        model = Detector(encoder, params.adapter, params.head, 0)
         return UtteranceTask(model, params, SCORING, read_audio, table[~dev], table[dev], 0)
 
     return make

@@ -1,10 +1,21 @@
 """The base of every typed section of a preset, and messages that name key, value and choices."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+)
+from pydantic_core.core_schema import CoreSchema, tagged_union_schema
 
 from mixframe.base.errors import MixframeError, listing
 
@@ -39,6 +50,37 @@ class Section(BaseModel):
     def modules(self) -> tuple[str, ...]:
         """Return the modules that a cell with this section among its parameters uses."""
         return (type(self).__module__,)
+
+
+def sections(package: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """Import the sections of a table of plug-ins.
+
+    Args:
+        names: to each kind where its section is in the package: {"pooled": "pooled.PooledHead"}.
+    """
+    table = {}
+    for kind, place in names.items():
+        module, name = place.split(".")
+        table[kind] = getattr(import_module(f"{package}.{module}"), name)
+    return table
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a key whose section is one of a table's: `Annotated[Base, OneOf(TABLE)]`.
+
+    Attributes:
+        table: the sections by kind, each a subclass of `Base`.
+        key: the section's key that says its kind.
+    """
+
+    table: Mapping[str, type[Section]]
+    key: str = "kind"
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read the key as the section that its own `key` names."""
+        choices = {name: handler.generate_schema(one) for name, one in self.table.items()}
+        return tagged_union_schema(choices, discriminator=self.key)
 
 
 def read_yaml(path: Path) -> Any:
@@ -77,6 +119,10 @@ def _describe(error: Any) -> str:
         return f"{key}: missing; every key must be given"
     if kind == "extra_forbidden":
         return f"{key} = {found!r}: unknown key"
+    if kind == "union_tag_invalid":
+        context = error["ctx"]
+        name = context["discriminator"].strip("'")
+        return f"{key}.{name} = {context['tag']!r}: input should be {context['expected_tags']}"
     message = error["msg"].removeprefix("Value error, ")
     return f"{key} = {_short(found)}: {message[0].lower()}{message[1:]}"
 

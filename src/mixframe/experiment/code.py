@@ -159,7 +159,10 @@ def _registers(node: ast.stmt, package: str) -> bool:
     """Tell whether a statement only lists the plug-ins of a package."""
     if isinstance(node, ast.ImportFrom):
         return (node.module or "").startswith(package)
-    return isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict)
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
+        return False
+    values = [node.value, *(node.value.args if isinstance(node.value, ast.Call) else [])]
+    return any(isinstance(value, ast.Dict) for value in values)
 
 
 def _plain(node: Any) -> Any:

@@ -8,9 +8,6 @@ from mixframe.base.folders import STATE
 HELDOUT = "heldout"
 """The splice policy whose splices of the dev set judge every post-training."""
 
-FOUNDATION_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
-"""Files of an encoder, as `save_pretrained` writes them."""
-
 
 @dataclass(frozen=True)
 class Layout:

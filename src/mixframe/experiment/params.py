@@ -18,7 +18,8 @@ from mixframe.experiment.layout import HELDOUT
 from mixframe.metrics.params import Evaluate
 from mixframe.models.params import Encoder
 from mixframe.splicing.params import Splice
-from mixframe.training.params import Foundation, Posttrain, Score, System
+from mixframe.training.params import Foundation, Posttrain, Score
+from mixframe.training.systems import AnySystem
 
 PRESETS = Path("presets")
 
@@ -122,7 +123,7 @@ class Preset(Section):
     pretrain: Foundation
     encoder: Encoder
     posttrain: dict[str, Posttrain]
-    finetune: dict[str, System]
+    finetune: dict[str, AnySystem]
     score: Score
     vote: Vote
     evaluate: Evaluate
@@ -137,9 +138,9 @@ class Preset(Section):
                 raise ValueError(f"posttrain.{name}: splice.{name} is missing")
         encoders = ["random", "foundation", *self.posttrain]
         for name, system in self.finetune.items():
-            if system.kind == "neural" and system.encoder not in encoders:
+            if system.starts_from not in (None, *encoders):
                 raise ValueError(
-                    f"finetune.{name}.encoder = {system.encoder!r}: expected one of "
+                    f"finetune.{name}.encoder = {system.starts_from!r}: expected one of "
                     f"{', '.join(encoders)}"
                 )
         if self.posttrain and self.report.localiser not in self.posttrain:
@@ -165,18 +166,18 @@ def check_grid(grid: Grid, preset: Preset) -> None:
         MixframeError: the first system that does not, what its encoder is and what it should be.
     """
     for name in grid.system:
-        system = pick(preset.finetune, name, "finetune")
+        system = lookup(preset.finetune, name, "finetune")
         if name in grid.classical:
-            fits, expected = system.kind != "neural", "a classical system"
+            fits, expected = system.starts_from is None, "a classical system"
         elif name in grid.foundation:
-            fits = system.kind == "neural" and system.encoder in ("random", "foundation")
+            fits = system.starts_from in ("random", "foundation")
             expected = "encoder random or foundation"
         else:
             wanted = name if name in grid.posttrained else grid.lender
-            fits = system.kind == "neural" and system.encoder == wanted
+            fits = system.starts_from == wanted
             expected = f"encoder {wanted}"
         if not fits:
-            found = f"encoder {system.encoder}" if system.kind == "neural" else system.kind
+            found = f"encoder {system.starts_from}" if system.starts_from else system.kind
             raise MixframeError(
                 f"finetune.{name} has {found}, but its place in the grid wants {expected}"
             )
@@ -261,7 +262,7 @@ def read_preset(name: str, root: Path = Path()) -> Preset:
     return validate(Preset, values, str(path))
 
 
-def pick(table: dict[str, Any], name: str, key: str) -> Any:
+def lookup(table: dict[str, Any], name: str, key: str) -> Any:
     """Return `table[name]`.
 
     Raises:

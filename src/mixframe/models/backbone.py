@@ -20,8 +20,7 @@ from mixframe.audio.frames import FrameGrid
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file, read_json, write_json
 from mixframe.base.tensors import save_tensors
-from mixframe.experiment.layout import FOUNDATION_FILES as FILES
-from mixframe.models.params import Architecture, Encoder
+from mixframe.models.params import ENCODER_FILES, Architecture, Encoder
 
 disable_progress_bar()
 
@@ -171,7 +170,7 @@ def load(folder: Path, options: Encoder, random_seed: int | None = None) -> Back
         MixframeError: a file is missing, the architecture is not supported, or a weight is missing
             or left over.
     """
-    for name in FILES:
+    for name in ENCODER_FILES:
         if random_seed is None or name != "model.safetensors":
             need_file(folder / name, "pretrain")
     config = AutoConfig.from_pretrained(folder, local_files_only=True, **switches(options.dropout))

@@ -12,9 +12,7 @@ from mixframe.base.files import write_json
 from mixframe.base.imports import importing
 from mixframe.base.tensors import load_tensors, save_tensors
 from mixframe.models.backbone import Backbone, encode, frame_mask, freeze_convolutions
-from mixframe.models.heads import HEADS
-from mixframe.models.params import Lora
-from mixframe.training.params import Neural
+from mixframe.models.params import Adapter, HeadSection, Lora
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -30,7 +28,7 @@ ADAPTER_CONFIG, ADAPTER, HEAD = (
 class Detector(nn.Module):
     """Scores utterances; a higher score means more bona fide."""
 
-    def __init__(self, backbone: Backbone, params: Neural, seed: int) -> None:
+    def __init__(self, backbone: Backbone, adapter: Adapter, head: HeadSection, seed: int) -> None:
         """Put adapters into the encoder and a head on it, their fresh weights drawn from `seed`.
 
         Raises:
@@ -40,31 +38,27 @@ class Detector(nn.Module):
         torch.manual_seed(seed)
         self.backbone = backbone
         self.encoder = backbone.model
-        self.encoder.requires_grad_(params.adapter.kind == "full")
+        self.encoder.requires_grad_(adapter.kind == "full")
         freeze_convolutions(backbone)
-        self.peft = (
-            _add_lora(self.encoder, params.adapter) if params.adapter.kind == "lora" else None
-        )
-        self.head: Any = HEADS[params.head.kind](params.head, backbone.dim, backbone.n_layers)
+        self.peft = _add_lora(self.encoder, adapter) if adapter.kind == "lora" else None
+        self.head: Any = head.build(backbone.dim, backbone.n_layers)
 
     def forward(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Map (B, N) padded waveforms and (B,) lengths in samples to (B, 2) logits."""
-        layers = encode(self.backbone, waves, lengths, self.head.all_layers)
-        mask = frame_mask(self.backbone.grid, lengths, layers[-1].shape[1])
-        return self.head(layers, mask)
+        return self.head(*self._encoded(waves, lengths))
 
     def training_logits(self, waves: Tensor, lengths: Tensor) -> list[tuple[float, Tensor]]:
         """Return the (B, 2) logits that training looks at, each with its weight in the loss."""
-        layers = encode(self.backbone, waves, lengths, self.head.all_layers)
-        mask = frame_mask(self.backbone.grid, lengths, layers[-1].shape[1])
-        return self.head.training_logits(layers, mask)
+        return self.head.training_logits(*self._encoded(waves, lengths))
 
     def chosen(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Return (B, T) int64: in how many blocks of a voting head each frame was chosen."""
+        return self.head.chosen(*self._encoded(waves, lengths))
+
+    def _encoded(self, waves: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the layers of (B, T, D) that the head wants, and their (B, T) mask."""
         layers = encode(self.backbone, waves, lengths, self.head.all_layers)
-        return self.head.chosen(
-            layers, frame_mask(self.backbone.grid, lengths, layers[-1].shape[1])
-        )
+        return layers, frame_mask(self.backbone.grid, lengths, layers[-1].shape[1])
 
     def score(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Return (B,) scores: logit of bona fide minus logit of spoof."""

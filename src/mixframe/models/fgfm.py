@@ -23,9 +23,9 @@ class FineGrained(SequenceClassifier):
 
     kernel: Tensor
 
-    def __init__(self, params: FineGrainedHead, dim: int, n_layers: int) -> None:
-        """`dim` is the width of the encoder; its number of layers does not matter here."""
-        super().__init__(params, dim, n_layers)
+    def __init__(self, params: FineGrainedHead, dim: int) -> None:
+        """`dim` is the width of the encoder."""
+        super().__init__(params, dim)
         self._votes = params.votes
 
         def refinement() -> nn.Module:
@@ -58,7 +58,7 @@ class FineGrained(SequenceClassifier):
         for layer in self.blocks:
             x, attention = layer(x, present, watch=True)
             votes.append(vote(attention, mask, self._votes, self.kernel))
-            chosen.append(votes[-1].take(x[:, 1:]))
+            chosen.append(votes[-1].gather(x[:, 1:]))
         frames, present = torch.cat(chosen, dim=1), torch.cat([v.valid for v in votes], dim=1)
         order = (~present).sort(dim=1, stable=True).indices
         frames = frames.gather(1, order[..., None].expand_as(frames))
@@ -74,7 +74,7 @@ class FineGrained(SequenceClassifier):
         assert attention is not None
         # Neighbours in this sequence are not neighbours in time, so nothing is smoothed.
         best = vote(attention, present, self._votes, None)
-        x = torch.cat([x[:, :1], best.take(x[:, 1:])], dim=1)
+        x = torch.cat([x[:, :1], best.gather(x[:, 1:])], dim=1)
         for layer in self.finish:
             x, _ = layer(x, with_token(best.valid), watch=False)
         logits = self.classify(x[:, 0])
@@ -88,6 +88,6 @@ class FineGrained(SequenceClassifier):
         """Return (B, T) int64: in how many blocks each frame was chosen."""
         *_, votes = self._watch(layers, mask)
         counts = torch.zeros(mask.shape, dtype=torch.long, device=mask.device)
-        for some in votes:
-            counts.scatter_add_(1, some.index, some.valid.long())
+        for block_votes in votes:
+            counts.scatter_add_(1, block_votes.index, block_votes.valid.long())
         return counts

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from mixframe.base.processes import World
 
-PLACE: ContextVar[int] = ContextVar("place", default=0)
-"""Which slice of the batch the running thread computes; `mixframe.training.loop` sets it."""
+SLICE_INDEX: ContextVar[int] = ContextVar("slice_index", default=0)
+"""Which slice of the batch the running thread computes; `mixframe.training.runner` sets it."""
 
 
 class MaskedBatchNorm(nn.Module):
@@ -42,14 +42,14 @@ class MaskedBatchNorm(nn.Module):
             total = counted.sum(over)
             mean = (frames.float() * counted).sum(over).reshape(-1) / total
             variance = ((frames.float() - mean).square() * counted).sum(over).reshape(-1) / total
-            self._seen[PLACE.get()] = (mean.detach(), variance.detach())
+            self._seen[SLICE_INDEX.get()] = (mean.detach(), variance.detach())
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return frames * scale + (self.bias - mean * scale)
 
     @torch.no_grad()
-    def settle(self, world: World) -> None:
+    def update_running_statistics(self, world: World) -> None:
         """Move the running statistics towards the mean over all slices of the step."""
-        seen = [self._seen[place] for place in sorted(self._seen)]
+        seen = [self._seen[index] for index in sorted(self._seen)]
         sums = [torch.stack(values).sum(0) for values in zip(*seen, strict=True)]
         total = int(world.add(np.array([float(len(seen))]), sums[0].device)[0])
         mean, variance = (value / total for value in world.sum(sums))
@@ -58,8 +58,8 @@ class MaskedBatchNorm(nn.Module):
         self._seen.clear()
 
 
-def settle(model: nn.Module, world: World) -> None:
+def update_running_statistics(model: nn.Module, world: World) -> None:
     """Update the running statistics of all `MaskedBatchNorm` of a model after a training step."""
     for module in model.modules():
         if isinstance(module, MaskedBatchNorm):
-            module.settle(world)
+            module.update_running_statistics(world)

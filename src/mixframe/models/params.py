@@ -1,10 +1,19 @@
-"""Sections of a preset that say what a model is."""
+"""Sections of a preset that say what a model is. Heads are plug-ins: `mixframe.models.heads`.
 
-from typing import Annotated, Literal, Self
+Nothing here imports torch, so that a preset is read in no time.
+"""
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mixframe.base.schema import Above0, AtLeast0, Positive, Section, Share
+
+if TYPE_CHECKING:
+    from mixframe.models.head import Head
+
+ENCODER_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+"""Files of an encoder, as `save_pretrained` writes them."""
 
 
 class Architecture(Section):
@@ -74,32 +83,38 @@ class Frozen(Section):
 Adapter = Annotated[Lora | Full | Frozen, Field(discriminator="kind")]
 
 
-class PooledHead(Section):
-    """Sum over layers, pooling over frames, one linear layer.
+class HeadSection(Section):
+    """A section of a preset that says what a head is like.
 
     Attributes:
-        layers: weighted = softmax-weighted sum of all layers; last = the last one.
-        pooling: attentive = attentive statistics (Okabe et al., 2018); mean.
-        hidden: width of the attention; unused with mean pooling.
+        votes_for_frames: whether the head has a `chosen`, as `mixframe.models.fgfm` has it.
     """
 
-    kind: Literal["pooled"]
-    layers: Literal["weighted", "last"]
-    pooling: Literal["attentive", "mean"]
-    hidden: Positive
+    votes_for_frames: ClassVar[bool] = False
+    kind: str
+
+    def build(self, dim: int, n_layers: int) -> "Head":
+        """Return the head with fresh weights.
+
+        Args:
+            dim: width of the encoder's frames.
+            n_layers: the encoder's blocks; its input to the first one is one more layer.
+        """
+        raise NotImplementedError
 
 
-class SequenceHead(Section):
+class SequenceHead(HeadSection):
     """Blocks over frames behind a class token: `mixframe.models.sequence`.
 
     Attributes:
+        block: what the blocks are.
         dim: width the encoder's frames are projected to.
         heads: of the attention; they divide dim.
         feed_forward: hidden width of the feed-forwards in units of dim.
         expansion, kernel: width (in units of dim) and length (odd) of a Conformer's convolution.
     """
 
-    kind: Literal["conformer", "transformer"]
+    block: ClassVar[Literal["conformer", "transformer"]]
     dim: Positive
     blocks: Positive
     heads: Positive
@@ -108,11 +123,6 @@ class SequenceHead(Section):
     kernel: Positive
     dropout: Share
     positions: Literal["sinusoidal", "none"]
-
-    @property
-    def block(self) -> str:
-        """conformer or transformer."""
-        return self.kind.removesuffix("_fgfm")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -135,7 +145,7 @@ class FineGrainedHead(SequenceHead):
         auxiliary_weight: of the loss on the class token before refinement.
     """
 
-    kind: Literal["conformer_fgfm", "transformer_fgfm"]  # type: ignore[assignment]
+    votes_for_frames: ClassVar[bool] = True
     votes: Positive
     vote_kernel: list[Above0]
     refine_blocks: Positive
@@ -151,28 +161,3 @@ class FineGrainedHead(SequenceHead):
         if self.aggregation_kernel % 2 == 0:
             raise ValueError(f"aggregation_kernel {self.aggregation_kernel} is not odd")
         return self
-
-
-AnyHead = Annotated[PooledHead | SequenceHead | FineGrainedHead, Field(discriminator="kind")]
-
-
-class Lfcc(Section):
-    """Stage finetune, classical row: one Gaussian mixture of LFCCs a class.
-
-    Attributes:
-        n_filter, n_lfcc, n_fft, hop: of `torchaudio.transforms.LFCC`; n_fft and hop in samples.
-        components: Gaussians a class.
-        iterations: most steps of expectation maximisation.
-        tolerance: gain in mean log-likelihood below which it stops.
-        max_frames: frames a class on which it runs, drawn at random.
-    """
-
-    kind: Literal["lfcc"]
-    n_filter: Positive
-    n_lfcc: Positive
-    n_fft: Positive
-    hop: Positive
-    components: Positive
-    iterations: Positive
-    tolerance: AtLeast0
-    max_frames: Positive

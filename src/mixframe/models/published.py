@@ -4,12 +4,10 @@ The shapes are those of each model's config.json, so that counts need neither ne
 models are built on PyTorch's meta device.
 """
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from transformers import (
-    AutoConfig,
     AutoModel,
     HubertConfig,
     PretrainedConfig,
@@ -18,13 +16,9 @@ from transformers import (
 )
 
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import read_json
-from mixframe.experiment.layout import Layout
-from mixframe.experiment.params import Preset
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
-from mixframe.models.params import Hub
-from mixframe.training.params import Foundation, Neural, Scratch
+from mixframe.models.params import Adapter, HeadSection
 
 
 class Published(NamedTuple):
@@ -76,21 +70,6 @@ def published_config(name: str) -> PretrainedConfig:
     return model.config(**model.shape, **backbones.switches(0.0))
 
 
-def foundation_config(foundation: Foundation, files: Layout) -> PretrainedConfig:
-    """Return the configuration of a preset's foundation model without fetching it.
-
-    Raises:
-        MixframeError: it is neither known, nor in a folder, nor there from an earlier run.
-    """
-    if isinstance(foundation, Scratch):
-        return backbones.new_config(foundation.architecture)
-    if isinstance(foundation, Hub) and foundation.name in PUBLISHED:
-        return published_config(foundation.name)
-    folder = files.foundation if isinstance(foundation, Hub) else Path(foundation.path)
-    backbones.grid_of(read_json(folder / "config.json"))
-    return AutoConfig.from_pretrained(folder, local_files_only=True, **backbones.switches(0.0))
-
-
 class Counts(NamedTuple):
     """Parameters of a system: all of them, and those that fine-tuning trains."""
 
@@ -98,7 +77,7 @@ class Counts(NamedTuple):
     trainable: int
 
 
-def count(config: PretrainedConfig, params: Neural) -> Counts:
+def count(config: PretrainedConfig, adapter: Adapter, head: HeadSection) -> Counts:
     """Count the parameters of a system.
 
     Raises:
@@ -106,13 +85,6 @@ def count(config: PretrainedConfig, params: Neural) -> Counts:
     """
     with torch.device("meta"):
         model = AutoModel.from_config(config)
-        detector = Detector(backbones.wrap(model, {}), params, 0)
+        detector = Detector(backbones.wrap(model, {}), adapter, head, 0)
     sizes = [(p.numel(), p.requires_grad) for p in detector.parameters()]
     return Counts(sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))
-
-
-def count_all(preset: Preset, files: Layout) -> dict[str, Counts]:
-    """Count the parameters of every neural system of a preset's grid."""
-    config = foundation_config(preset.pretrain, files)
-    systems = {name: preset.finetune[name] for name in preset.grid.system}
-    return {n: count(config, s) for n, s in systems.items() if isinstance(s, Neural)}

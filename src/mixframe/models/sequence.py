@@ -26,8 +26,8 @@ from mixframe.models.params import SequenceHead
 class SequenceClassifier(Head):
     """A projection, a class token, blocks, and a linear layer on the class token."""
 
-    def __init__(self, params: SequenceHead, dim: int, n_layers: int) -> None:
-        """`dim` is the width of the encoder; its number of layers does not matter here."""
+    def __init__(self, params: SequenceHead, dim: int) -> None:
+        """`dim` is the width of the encoder."""
         super().__init__()
         self.project = nn.Linear(dim, params.dim)
         self.normalise = MaskedBatchNorm(1)

@@ -22,8 +22,8 @@ class Votes:
     index: Tensor
     valid: Tensor
 
-    def take(self, frames: Tensor) -> Tensor:
-        """Gather the chosen of (B, T, D) frames: (B, v, D), zero where not valid."""
+    def gather(self, frames: Tensor) -> Tensor:
+        """Return the chosen of (B, T, D) frames: (B, v, D), zero where not valid."""
         index = self.index[..., None].expand(-1, -1, frames.shape[-1])
         return frames.gather(1, index) * self.valid[..., None]
 

@@ -1,34 +1,9 @@
 """Sections of a preset that say how splices are made."""
 
-from typing import Annotated, Literal, Self
-
-from pydantic import Field, field_validator, model_validator
+from typing import Literal
 
 from mixframe.base.schema import Above0, Count, LabelChoice, Positive, Section, Share
-from mixframe.splicing.patterns import PATTERNS
-
-
-class SplicePattern(Section):
-    """Where regions lie; see `mixframe.splicing.patterns`."""
-
-    name: str
-    max_regions: Positive
-    min_frames: Positive
-    max_frames: Positive
-    max_ratio: Annotated[float, Field(gt=0, le=1)]
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in PATTERNS:
-            raise ValueError(f"input should be {', '.join(repr(n) for n in PATTERNS)}")
-        return name
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min_frames > self.max_frames:
-            raise ValueError(f"min_frames {self.min_frames} exceeds max_frames {self.max_frames}")
-        return self
+from mixframe.splicing.patterns import AnyPattern
 
 
 class Splice(Section):
@@ -44,6 +19,7 @@ class Splice(Section):
         crossfade: samples over which base and injector blend, inside each region's ends; 0 cuts.
         match_gain: scale the injected part to the RMS of the part it replaces.
         max_gain_db: by at most this, so that pauses are not blown up to the level of speech.
+        pattern: where the injected regions lie.
     """
 
     set: str
@@ -56,4 +32,4 @@ class Splice(Section):
     crossfade: Count
     match_gain: bool
     max_gain_db: Above0
-    pattern: SplicePattern
+    pattern: AnyPattern

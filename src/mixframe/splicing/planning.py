@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from mixframe.audio.frames import FrameGrid
+from mixframe.audio.io import SAMPLE_RATE
+from mixframe.audio.manifest import LABELS
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path, need_file
 from mixframe.splicing.params import Splice
-from mixframe.splicing.patterns import PATTERNS, Limits
 
 
 @dataclass
@@ -34,12 +35,12 @@ class _Pool:
         n_fit = len(self.rows) - first
         if n_fit == 0:
             return None
-        pick = rng.randrange(n_fit)
-        row = self.rows[first + pick]
+        place = rng.randrange(n_fit)
+        row = self.rows[first + place]
         if row == not_row:
             if n_fit == 1:
                 return None
-            row = self.rows[first + (pick + 1 + rng.randrange(n_fit - 1)) % n_fit]
+            row = self.rows[first + (place + 1 + rng.randrange(n_fit - 1)) % n_fit]
         return row
 
 
@@ -70,20 +71,19 @@ def plan(table: pd.DataFrame, policy: Splice, grid: FrameGrid, seed: int) -> pd.
         MixframeError: no utterance of the set may serve as base or as injector.
     """
     rows = table[table["set"] == policy.set].reset_index(drop=True)
-    allowed = {"any": ("bonafide", "spoof")}
+    allowed = {"any": LABELS}
     bases = rows.index[rows["label"].isin(allowed.get(policy.base, (policy.base,)))]
     injectors = rows[rows["label"].isin(allowed.get(policy.injector, (policy.injector,)))]
-    for role, wanted, found in (
+    for role, wanted, count in (
         ("base", policy.base, len(bases)),
         ("injector", policy.injector, len(injectors)),
     ):
-        if not found:
+        if not count:
             raise MixframeError(f"set '{policy.set}' has no utterance for {role} = {wanted}")
     everyone, by_speaker = _pools(injectors)
     names, speakers = rows["utterance"].tolist(), rows["speaker"].tolist()
     labels, samples = rows["label"].tolist(), rows["samples"].tolist()
-    longest = int(policy.max_seconds * 16_000)
-    draw = PATTERNS[policy.pattern.name]
+    longest = int(policy.max_seconds * SAMPLE_RATE)
     planned = []
     for base in bases:
         for copy in range(policy.copies):
@@ -93,7 +93,7 @@ def plan(table: pd.DataFrame, policy: Splice, grid: FrameGrid, seed: int) -> pd.
             n_frames = grid.n_frames(n_samples)
             regions: list[tuple[int, int]] = []
             if rng.random() >= policy.clean_share:
-                regions = draw(rng, _limits(policy, n_frames))
+                regions = policy.pattern.draw(rng, n_frames)
             spans = [(a * grid.hop, b * grid.hop) for a, b in regions]
             injector: int | None = None
             if spans:
@@ -124,11 +124,6 @@ def plan(table: pd.DataFrame, policy: Splice, grid: FrameGrid, seed: int) -> pd.
     return frame
 
 
-def _limits(policy: Splice, n_frames: int) -> Limits:
-    p = policy.pattern
-    return Limits(n_frames, p.max_regions, p.min_frames, p.max_frames, p.max_ratio)
-
-
 def _pools(injectors: pd.DataFrame) -> tuple[_Pool, dict[str, _Pool]]:
     everyone, by_speaker = _Pool(), dict[str, _Pool]()
     ordered = injectors.sort_values(["samples", "utterance"])
@@ -153,16 +148,16 @@ def _injector(
     """Draw an injector for a base; the speaker wish gives way where nobody meets it."""
     own = speakers[base]
     if policy.speaker == "same" and own in by_speaker:
-        found = by_speaker[own].draw(rng, need, base)
-        if found is not None:
-            return found
+        injector = by_speaker[own].draw(rng, need, base)
+        if injector is not None:
+            return injector
     if policy.speaker == "different":
         others = sorted(s for s in by_speaker if s != own)
         rng.shuffle(others)
         for other in others:
-            found = by_speaker[other].draw(rng, need, base)
-            if found is not None:
-                return found
+            injector = by_speaker[other].draw(rng, need, base)
+            if injector is not None:
+                return injector
     return everyone.draw(rng, need, base)
 
 

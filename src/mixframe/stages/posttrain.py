@@ -17,14 +17,16 @@ from mixframe.audio.io import Reader
 from mixframe.base.files import atomic_path, read_json
 from mixframe.base.tensors import save_tensors
 from mixframe.experiment.layout import HELDOUT
-from mixframe.experiment.params import pick
+from mixframe.experiment.params import lookup
 from mixframe.models import backbone as backbones
+from mixframe.models.params import ENCODER_FILES
 from mixframe.splicing.planning import read_plan
 from mixframe.splicing.rendering import Recipe, as_recorded, recipes
 from mixframe.stages.context import Context, fresh_folder, parallel, running, state_key, write_rows
 from mixframe.training.data import cached_reader
 from mixframe.training.frames import FrameModel, FrameTask, frame_scores
-from mixframe.training.loop import Runner, train
+from mixframe.training.loop import train
+from mixframe.training.runner import Runner
 
 
 @parallel
@@ -35,7 +37,7 @@ def run(context: Context, system: str) -> None:
         MixframeError: the system is not in the preset, an input is missing, or training diverges.
     """
     preset, files = context.preset, context.files
-    section = pick(preset.posttrain, system, "posttrain")
+    section = lookup(preset.posttrain, system, "posttrain")
     cell = f"{system}-{context.seed}"
     with running(context, "posttrain", cell):
         table = manifest.read(files.manifest)
@@ -48,7 +50,7 @@ def run(context: Context, system: str) -> None:
         read = cached_reader(context.compute.keep_utterances)
         task = FrameTask(model, section, read, planned, recipes(heldout, where), context.seed)
         inputs = [
-            *(files.foundation / name for name in backbones.FILES),
+            *(files.foundation / name for name in ENCODER_FILES),
             files.manifest,
             files.audio,
             files.plan(system),
@@ -67,8 +69,8 @@ def run(context: Context, system: str) -> None:
             scored[name] = (rows["utterance"], as_recorded(rows))
         frames = pd.concat(
             [
-                _frames(name, utterances, model, found, section.train.part, read, runner)
-                for name, (utterances, found) in scored.items()
+                _frames(name, utterances, model, of_set, section.train.part, read, runner)
+                for name, (utterances, of_set) in scored.items()
             ]
         )
         if not runner.world.main:
@@ -88,13 +90,13 @@ def _frames(
     name: str,
     utterances: Sequence[str],
     model: FrameModel,
-    found: Sequence[Recipe],
+    of_set: Sequence[Recipe],
     batch: int,
     read: Reader,
     runner: Runner,
 ) -> pd.DataFrame:
     """Score the frames of a set: set, utterance, labels (1 = injected), scores (higher = not)."""
-    logits, labels = frame_scores(model, found, batch, read, runner)
+    logits, labels = frame_scores(model, of_set, batch, read, runner)
     return pd.DataFrame(
         {
             "set": name,

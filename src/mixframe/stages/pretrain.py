@@ -22,14 +22,15 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file, read_json, sha256_file
 from mixframe.base.progress import log, progress
 from mixframe.models import backbone as backbones
-from mixframe.models.params import Hub
+from mixframe.models.params import ENCODER_FILES, Hub
 from mixframe.stages.context import Context, fresh_folder, parallel, running, state_key, write_rows
 from mixframe.training.data import cached_reader
-from mixframe.training.loop import Runner, train
+from mixframe.training.loop import train
 from mixframe.training.masked import Clusters, MaskedPrediction, MaskedTask, Utterances
 from mixframe.training.params import Scratch
+from mixframe.training.runner import Runner
 
-CONFIG, WEIGHTS, PREPROCESSOR = backbones.FILES
+CONFIG, WEIGHTS, PREPROCESSOR = ENCODER_FILES
 PICKLED = "pytorch_model.bin"
 
 
@@ -74,7 +75,7 @@ def adopt(source: Path, folder: Path) -> None:
         )
     if (source / WEIGHTS).is_file() or not (source / PICKLED).is_file():
         need_file(source / WEIGHTS)
-        for name in backbones.FILES:
+        for name in ENCODER_FILES:
             shutil.copyfile(source / name, folder / name)
         return
     log(f"  {source / PICKLED}: converting to safetensors")
@@ -89,15 +90,15 @@ def from_hub(section: Hub) -> Path:
     """
 
     def fetch(*names: str) -> Path:
-        found = snapshot_download(
-            section.name, revision=section.revision, allow_patterns=list(names)
+        patterns = list(names)
+        return Path(
+            snapshot_download(section.name, revision=section.revision, allow_patterns=patterns)
         )
-        return Path(found)
 
     try:
-        folder = fetch(*backbones.FILES)
+        folder = fetch(*ENCODER_FILES)
         # Many of these models were published before safetensors.
-        return folder if (folder / WEIGHTS).is_file() else fetch(*backbones.FILES, PICKLED)
+        return folder if (folder / WEIGHTS).is_file() else fetch(*ENCODER_FILES, PICKLED)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise MixframeError(
             f"pretrain.name = {section.name!r} at revision {section.revision}: the hub did not "

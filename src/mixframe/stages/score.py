@@ -7,12 +7,11 @@ Writes: results/<preset>/scores/<system>/<seed>/<set>.tsv in the ASVspoof 5 form
 """
 
 from mixframe.audio import manifest
-from mixframe.experiment.params import pick
+from mixframe.base.progress import is_main
+from mixframe.experiment.params import lookup
 from mixframe.metrics import scorefiles
 from mixframe.stages.context import Context, parallel, running
-from mixframe.stages.systems import score_system
-from mixframe.training.data import cached_reader
-from mixframe.training.loop import Runner
+from mixframe.stages.systems import check_card, work
 
 
 @parallel
@@ -20,14 +19,16 @@ def run(context: Context, system: str, set_name: str) -> None:
     """Run the stage for one system and one set.
 
     Raises:
-        MixframeError: the system is not trained, the set is empty, or a score is not finite.
+        MixframeError: the system is not trained, its files changed since, the set is empty, or a
+            score is not finite.
     """
     preset, files = context.preset, context.files
-    params = pick(preset.finetune, system, "finetune")
+    params = lookup(preset.finetune, system, "finetune")
     with running(context, "score", f"{system}-{context.seed}-{set_name}"):
         rows = manifest.read(files.manifest, [set_name])
-        runner = Runner(context.compute)
-        scores = score_system(preset, files, system, params, rows, runner, cached_reader(0))
-        if runner.world.main:
+        folder = files.finetuned(system)
+        check_card(folder)
+        scores = params.score(work(context, params, f"score {system}"), folder, rows)
+        if is_main():
             path = files.scores(system, set_name)
             scorefiles.write_scores(path, rows["utterance"].tolist(), scores)

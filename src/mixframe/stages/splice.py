@@ -11,7 +11,7 @@ from mixframe.audio.frames import FrameGrid
 from mixframe.base.files import read_json
 from mixframe.base.progress import log
 from mixframe.experiment.layout import HELDOUT
-from mixframe.experiment.params import pick
+from mixframe.experiment.params import lookup
 from mixframe.splicing import planning
 from mixframe.stages.context import Context, running
 
@@ -22,7 +22,7 @@ def run(context: Context, policy: str) -> None:
     Raises:
         MixframeError: the policy is not in the preset, or no utterance fits it.
     """
-    section = pick(context.preset.splice, policy, "splice")
+    section = lookup(context.preset.splice, policy, "splice")
     heldout = policy == HELDOUT
     seed = context.preset.seed if heldout else context.seed
     with running(context, "splice", policy if heldout else f"{policy}-{seed}"):

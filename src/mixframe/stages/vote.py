@@ -15,15 +15,15 @@ from mixframe.audio import manifest
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path, write_json
 from mixframe.experiment.layout import HELDOUT
-from mixframe.experiment.params import pick
-from mixframe.models.fgfm import FineGrained
+from mixframe.experiment.params import lookup
+from mixframe.models.heads import HEADS
 from mixframe.splicing.planning import read_plan
 from mixframe.splicing.rendering import as_recorded, recipes
 from mixframe.stages.context import Context, running
-from mixframe.stages.systems import trained_detector
+from mixframe.stages.systems import check_card, work
 from mixframe.training.data import cached_reader
 from mixframe.training.frames import by_frame
-from mixframe.training.loop import Runner
+from mixframe.training.runner import Runner
 
 
 def run(context: Context, system: str) -> None:
@@ -33,7 +33,13 @@ def run(context: Context, system: str) -> None:
         MixframeError: the system is not trained, or its head does not vote.
     """
     preset, files = context.preset, context.files
-    params = pick(preset.finetune, system, "finetune")
+    params = lookup(preset.finetune, system, "finetune")
+    if not params.votes_for_frames:
+        voting = ", ".join(kind for kind, head in HEADS.items() if head.votes_for_frames)
+        raise MixframeError(
+            f"finetune.{system}: it has no head that votes for frames; head.kind of those that do: "
+            f"{voting}"
+        )
     with running(context, "vote", f"{system}-{context.seed}"):
         table = manifest.read(files.manifest)
         where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
@@ -43,18 +49,15 @@ def run(context: Context, system: str) -> None:
             rows = table[table["set"] == name]
             wanted[name] = (rows["utterance"], as_recorded(rows))
         runner = Runner(context.compute)
-        detector = trained_detector(preset, files, system, params, runner.device)
-        if not isinstance(detector.head, FineGrained):
-            raise MixframeError(
-                f"finetune.{system}.head.kind = {params.head.kind!r} does not vote; expected one "
-                "of conformer_fgfm, transformer_fgfm"
-            )
+        folder = files.finetuned(system)
+        check_card(folder)
+        detector = params.trained(work(context, params, f"vote {system}"), folder, runner.device)
         parts = []
-        for name, (utterances, found) in wanted.items():
+        for name, (utterances, recipes_of_set) in wanted.items():
             chosen, labels = by_frame(
                 lambda b: detector.chosen(b.waves, b.lengths).to(torch.int16),
                 detector.backbone,
-                found,
+                recipes_of_set,
                 preset.score.batch,
                 cached_reader(0),
                 runner,
@@ -64,7 +67,7 @@ def run(context: Context, system: str) -> None:
         votes = pd.concat(parts, ignore_index=True)
         with atomic_path(files.votes(system)) as temporary:
             votes.to_parquet(temporary, index=False, compression="zstd")
-        figures = {str(n): vote_figures(some) for n, some in votes.groupby("set", sort=False)}
+        figures = {str(n): vote_figures(rows) for n, rows in votes.groupby("set", sort=False)}
         write_json(files.vote_metrics(system), figures)
 
 

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from mixframe.audio.io import Reader
 from mixframe.metrics import detection
 from mixframe.models.backbone import Backbone, encode, frame_mask, freeze_convolutions
-from mixframe.models.heads import FrameClassifier
+from mixframe.models.frame_classifier import FrameClassifier
 from mixframe.splicing.rendering import Recipe, load
 from mixframe.training.data import CHUNK, Batch, draws, length_batches, pad
-from mixframe.training.loop import Runner, Validation
+from mixframe.training.loop import Validation
 from mixframe.training.params import Posttrain
+from mixframe.training.runner import Runner
 
 
 class FrameModel(nn.Module):

@@ -1,35 +1,26 @@
 """The training loop: steps, validations, checkpoints; pretrain, posttrain and finetune use it.
 
-A run gives the same bytes with any number of threads, and after any number of kills. On a CPU each
-slice of a batch is computed by one thread, single-threaded inside, and the gradients are added in
-the order of the slices.
+A run gives the same bytes with any number of threads, and after any number of kills: the gradients
+of the slices of a batch (`mixframe.training.runner`) are added in the order of the slices.
 """
 
-import ctypes
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import atomic_path
-from mixframe.base.folders import STATE
-from mixframe.base.processes import World, join
+from mixframe.base.processes import World
 from mixframe.base.progress import log, progress
-from mixframe.models.norms import PLACE, settle
+from mixframe.models.norms import update_running_statistics
 from mixframe.training.data import Batch, prefetch
 from mixframe.training.params import Train
-
-# Of glibc's malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+from mixframe.training.runner import Runner
 
 
 class Task(Protocol):
@@ -48,7 +39,7 @@ class Task(Protocol):
     def loss(self, part: Batch) -> Tensor:
         """Return the summed (not averaged) loss of a slice."""
 
-    def validate(self, run: "Runner") -> "Validation":
+    def validate(self, run: Runner) -> "Validation":
         """Judge the model as it is."""
 
 
@@ -76,94 +67,6 @@ class Outcome:
 
     rows: list[dict[str, float]]
     steps: list[int]
-
-
-class FreeGpu:
-    """The first GPU of this machine that no other stage of this folder holds; else the first.
-
-    Engines that run stages side by side count GPUs but do not say which one is whose.
-    """
-
-    def __init__(self) -> None:
-        """Hold it until the process ends."""
-        self.index = 0
-        for index in range(torch.cuda.device_count()):
-            self._lock = FileLock(STATE / f"gpu-{index}.lock")
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            self.index = index
-            return
-
-
-def _keep_memory() -> None:
-    """Let glibc keep what is freed, where there is a glibc.
-
-    A batch wants as much as the one before it; giving it back and getting it again page by page
-    takes a fifth of the time of scoring.
-    """
-    keep = getattr(ctypes.CDLL(None), "mallopt", None)
-    if keep is not None:
-        for option, n_bytes in ((M_MMAP_THRESHOLD, 2**25), (M_TRIM_THRESHOLD, 2**30)):
-            keep(option, n_bytes)
-
-
-class Runner:
-    """Computes on a device with a number of threads that never changes a result."""
-
-    def __init__(self, compute: Compute, precision: str = "fp32", sequential: bool = False) -> None:
-        """`sequential` computes slices one after another: layers that draw random numbers need it.
-
-        Raises:
-            MixframeError: compute.device is cuda and there is no GPU.
-        """
-        cuda = torch.cuda.is_available()
-        if compute.device == "cuda" and not cuda:
-            raise MixframeError("compute.device = 'cuda': torch sees no GPU; choose auto or cpu")
-        use_cuda = cuda and compute.device != "cpu"
-        self.world = join(cpu=not use_cuda)
-        self.device = torch.device("cpu")
-        if use_cuda:
-            local = os.environ.get("LOCAL_RANK")
-            self._gpu = FreeGpu() if local is None else None
-            self.device = torch.device("cuda", self._gpu.index if self._gpu else int(local or 0))
-        self.precision = precision
-        wide = compute.resolved()
-        self.sequential = use_cuda or sequential
-        self.threads = 1 if self.sequential else wide.threads
-        self.workers = wide.workers
-        _keep_memory()
-        # Parallelism inside an operator would make sums depend on the number of threads.
-        torch.set_num_threads(1)
-        # As use_deterministic_algorithms, which imports torch's compiler to tell it.
-        torch.set_deterministic_debug_mode("default" if use_cuda else "error")
-        # That mode writes over memory before it is used, a tenth of a step; nothing here reads it.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = False
-
-    def map(self, function: Callable[[int, Batch], Any], parts: Sequence[Batch]) -> list[Any]:
-        """Apply `function` to every part's place and the part on the device; results in order."""
-
-        def one(place: int, part: Batch) -> Any:
-            PLACE.set(place)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                return function(place, part.to(self.device))
-
-        if self.threads == 1:
-            return [one(place, part) for place, part in enumerate(parts)]
-        with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(one, range(len(parts)), parts))
-
-    def infer(self, function: Callable[[Batch], Tensor], batches: Sequence[Batch]) -> list[Tensor]:
-        """Apply a function without gradients; the results come back to the CPU."""
-
-        def one(place: int, part: Batch) -> Tensor:
-            # Gradient mode is a property of the thread.
-            with torch.inference_mode():
-                return function(part).cpu()
-
-        return self.map(one, batches)
 
 
 def train(
@@ -220,7 +123,7 @@ def train(
         if params.clip_norm:
             nn.utils.clip_grad_norm_(weights, params.clip_norm)
         optimiser.step()
-        settle(model, world)
+        update_running_statistics(model, world)
         losses.append(float(loss))
         done = step + 1
         if done % params.evaluate_every == 0 or done == params.steps:
@@ -310,9 +213,9 @@ def _gradients(
     own = n_slices // world.count
     total = float(world.add(np.array([task.weight(batch)]), runner.device)[0])
 
-    def one(place: int, part: Batch) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    def one(index: int, part: Batch) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         if runner.sequential:
-            number = world.index * own + place
+            number = world.index * own + index
             torch.manual_seed(int(np.random.SeedSequence([*seed, number]).generate_state(1)[0]))
         loss = task.loss(part) / total
         return loss.detach(), torch.autograd.grad(loss, weights, allow_unused=True)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader
 from mixframe.models.backbone import Backbone
 from mixframe.training.data import Batch, crop, draws, pad
-from mixframe.training.loop import Runner, Validation
+from mixframe.training.loop import Validation
 from mixframe.training.params import Masking, Scratch, Targets
+from mixframe.training.runner import Runner
 
 PADDING = -100
 """Target of a frame behind an utterance's end."""

@@ -4,10 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mixframe.audio.params import Augmentation
+from mixframe.audio.augmentations import AnyAugmentation
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import Above0, AtLeast0, Count, Positive, Section
-from mixframe.models.params import Adapter, AnyHead, Architecture, Folder, Hub, Lfcc
+from mixframe.models.params import Architecture, Folder, Hub
 
 
 class Train(Section):
@@ -123,11 +123,10 @@ class Posttrain(Section):
     train: Train
 
 
-class Neural(Section):
-    """Stage finetune: an encoder with a head.
+class UtteranceTraining(Section):
+    """How fine-tuning hears utterances and learns from them: `mixframe.training.utterances`.
 
     Attributes:
-        encoder: random (same architecture, fresh weights), foundation, or a key of posttrain.
         crop_seconds: training crops; evaluation uses whole utterances up to score.max_seconds.
         short: keep leaves shorter utterances as they are; tile repeats them up to crop_seconds, and
             then evaluation hears the first crop_seconds of each utterance, tiled as well.
@@ -137,20 +136,13 @@ class Neural(Section):
         patience: training stops after this many validations without a better one; 0 = never.
     """
 
-    kind: Literal["neural"]
-    encoder: str
-    adapter: Adapter
-    head: AnyHead
     crop_seconds: Above0
     short: Literal["keep", "tile"]
-    augment: Augmentation
+    augment: AnyAugmentation
     class_weights: Literal["auto"] | list[Above0]
     average: Positive
     patience: Count
     train: Train
-
-
-System = Annotated[Neural | Lfcc, Field(discriminator="kind")]
 
 
 class Score(Section):

@@ -10,8 +10,8 @@ from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader
 from mixframe.base.progress import progress
 from mixframe.models.detector import Detector
 from mixframe.training.data import CHUNK, Batch, length_batches, pad
-from mixframe.training.loop import Runner
-from mixframe.training.params import Neural, Score
+from mixframe.training.params import Score, UtteranceTraining
+from mixframe.training.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Window:
     tile: bool
 
 
-def window(params: Neural, scoring: Score) -> Window:
+def window(params: UtteranceTraining, scoring: Score) -> Window:
     """Return the window of a system: whole utterances, or all of one length."""
     tile = params.short == "tile"
     seconds = params.crop_seconds if tile else scoring.max_seconds

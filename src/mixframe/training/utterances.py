@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from mixframe.audio import manifest
-from mixframe.audio.augmentation import augment
 from mixframe.audio.io import SAMPLE_RATE, Reader
 from mixframe.metrics import detection
 from mixframe.models.detector import BONAFIDE, SPOOF, Detector
 from mixframe.training.data import Batch, crop, draws, pad
-from mixframe.training.loop import Runner, Validation
-from mixframe.training.params import Neural, Score
+from mixframe.training.loop import Validation
+from mixframe.training.params import Score, UtteranceTraining
+from mixframe.training.runner import Runner
 from mixframe.training.scoring import score, window
 
 
@@ -32,7 +32,7 @@ class UtteranceTask:
     def __init__(
         self,
         model: Detector,
-        params: Neural,
+        params: UtteranceTraining,
         scoring: Score,
         read: Reader,
         train: pd.DataFrame,
@@ -62,7 +62,7 @@ class UtteranceTask:
             if self._params.short == "tile":
                 wave = np.resize(wave, longest)
             rng = np.random.default_rng([self._seed, 3, draw])
-            waves.append(augment(wave, self._params.augment, rng))
+            waves.append(self._params.augment.apply(wave, rng))
             picks.append(item)
         padded, lengths = pad(waves, self.model.backbone)
         return Batch(padded, lengths, torch.from_numpy(self._labels[picks]))

@@ -1,18 +1,25 @@
 """Splice patterns: where in an utterance the injected regions lie.
 
-A pattern is one module with one function and one line below. It draws regions in frames from its
-own random stream and keeps them disjoint, in order, and within the limits it is given.
+A new one is a module with a section, whose `draw` does the work, and one line below. It draws from
+the random stream that it is given and keeps its regions disjoint, in order and inside the
+utterance.
 """
 
-from mixframe.splicing.patterns import boundary, long, periodic, regions, short
-from mixframe.splicing.patterns.limits import Limits, Pattern, Regions
+from typing import Annotated
 
-PATTERNS: dict[str, Pattern] = {
-    "regions": regions.draw,
-    "short": short.draw,
-    "long": long.draw,
-    "periodic": periodic.draw,
-    "boundary": boundary.draw,
-}
+from mixframe.base.schema import OneOf, sections
+from mixframe.splicing.patterns.pattern import Pattern
 
-__all__ = ["PATTERNS", "Limits", "Pattern", "Regions"]
+PATTERNS: dict[str, type[Pattern]] = sections(
+    __name__,
+    {
+        "regions": "regions.AnyRegions",
+        "short": "short.ShortRegions",
+        "long": "long.LongRegion",
+        "periodic": "periodic.PeriodicRegions",
+        "boundary": "boundary.BoundaryRegions",
+    },
+)
+"""The patterns by the name that a preset gives."""
+
+AnyPattern = Annotated[Pattern, OneOf(PATTERNS, key="name")]

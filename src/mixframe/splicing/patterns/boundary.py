@@ -5,12 +5,18 @@ there is to see.
 """
 
 import random
+from typing import Literal
 
-from mixframe.splicing.patterns.limits import Limits, Regions, draw_lengths, place
+from mixframe.splicing.patterns.pattern import LimitedPattern, Regions, place
 
 
-def draw(rng: random.Random, limits: Limits) -> Regions:
-    """Draw 1..max_regions regions of min_frames frames."""
-    n_regions = rng.randint(1, limits.max_regions)
-    lengths = draw_lengths(rng, limits, n_regions, limits.min_frames, limits.min_frames)
-    return place(rng, lengths, limits.n_frames) if lengths else []
+class BoundaryRegions(LimitedPattern):
+    """One to k regions of the shortest length."""
+
+    name: Literal["boundary"]
+
+    def draw(self, rng: random.Random, n_frames: int) -> Regions:
+        """Draw 1..max_regions regions of min_frames frames."""
+        n_regions = rng.randint(1, self.max_regions)
+        lengths = self.draw_lengths(rng, n_frames, n_regions, self.min_frames, self.min_frames)
+        return place(rng, lengths, n_frames)

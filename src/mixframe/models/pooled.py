@@ -1,29 +1,11 @@
-"""The registry of heads, the pooled one, and the frame classifier of post-training."""
+"""The pooled head: sum over layers, pooling over frames, one linear layer."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from mixframe.models.fgfm import FineGrained
 from mixframe.models.head import Head
-from mixframe.models.params import PooledHead
-from mixframe.models.sequence import SequenceClassifier
-
-
-class FrameClassifier(nn.Module):
-    """The lightweight classifier of MFPT: LayerNorm, linear, GELU, linear to one logit a frame."""
-
-    def __init__(self, dim: int, hidden: int) -> None:
-        """`dim` is the width of a frame representation, `hidden` that of the hidden layer."""
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(dim), nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, 1)
-        )
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Map (B, T, D) to (B, T) logits; above 0 = injected."""
-        return self.layers(frames).squeeze(-1)
 
 
 class AttentiveStatistics(nn.Module):
@@ -58,17 +40,24 @@ class MeanPool(nn.Module):
 class Pooled(Head):
     """Sum over layers, pooling over frames, one linear layer to two logits."""
 
-    def __init__(self, params: PooledHead, dim: int, n_layers: int) -> None:
-        """`n_layers` counts the encoder's blocks; its input to the first one is one more layer."""
+    def __init__(self, dim: int, n_layers: int, weighted: bool, hidden: int | None) -> None:
+        """See `PooledHead`.
+
+        Args:
+            dim: width of a frame representation.
+            n_layers: blocks of the encoder; its input to the first one is one more layer.
+            weighted: whether all layers are summed; else the last one stands alone.
+            hidden: width of the attention; None for mean pooling.
+        """
         super().__init__()
-        self.all_layers = params.layers == "weighted"
+        self.all_layers = weighted
         if self.all_layers:
             self.layer_weights = nn.Parameter(torch.zeros(n_layers + 1))
         self.pool: nn.Module
-        if params.pooling == "attentive":
-            self.pool, pooled = AttentiveStatistics(dim, params.hidden), 2 * dim
-        else:
+        if hidden is None:
             self.pool, pooled = MeanPool(), dim
+        else:
+            self.pool, pooled = AttentiveStatistics(dim, hidden), 2 * dim
         self.classify = nn.Linear(pooled, 2)
 
     def forward(self, layers: Sequence[Tensor], mask: Tensor) -> Tensor:
@@ -81,13 +70,3 @@ class Pooled(Head):
             scaled = [nn.functional.layer_norm(x, x.shape[-1:]) for x in layers]
             frames = torch.stack([w * x for w, x in zip(weights, scaled, strict=True)]).sum(0)
         return self.classify(self.pool(frames, mask))
-
-
-HEADS = {
-    "pooled": Pooled,
-    "conformer": SequenceClassifier,
-    "transformer": SequenceClassifier,
-    "conformer_fgfm": FineGrained,
-    "transformer_fgfm": FineGrained,
-}
-"""A head is a `Head` with the constructor of `Pooled`, and one line here."""

@@ -5,27 +5,57 @@ but for one thing: filters are applied through the Fourier transform, which is t
 """
 
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import numpy as np
 import scipy
+from pydantic import Field
 
+from mixframe.audio.augmentations.augmentation import Augmentation
 from mixframe.audio.io import SAMPLE_RATE, Waveform
-from mixframe.audio.params import Augmentation, RawBoost
+from mixframe.base.schema import AtLeast0, Positive, Range
+
+
+class RawBoost(Augmentation):
+    """The parameters of RawBoost. Ranges are [low, high].
+
+    Attributes:
+        algorithm: 1 convolutive, 2 impulsive, 3 stationary noise; 4 = 1 + 2 + 3, 5 = 1 + 2,
+            6 = 1 + 3, 7 = 2 + 3 in series; 8 = 1 and 2 side by side, added.
+        bands, centre_hz, width_hz, taps, gain_db: of the notch filters; taps are whole numbers.
+        harmonics: powers of the signal that are filtered and added.
+        harmonic_drop_db: by how much the gain of powers above the first is lower.
+        impulse_percent: at most this share of the samples, in percent, gets an impulse.
+        impulse_gain: largest impulse in units of the sample it is added to.
+        snr_db: of the stationary noise.
+    """
+
+    kind: Literal["rawboost"]
+    algorithm: Annotated[int, Field(ge=1, le=8)]
+    bands: Positive
+    centre_hz: Range
+    width_hz: Range
+    taps: Range
+    gain_db: Range
+    harmonics: Positive
+    harmonic_drop_db: Range
+    impulse_percent: Annotated[float, Field(ge=0, le=100)]
+    impulse_gain: AtLeast0
+    snr_db: Range
+
+    def apply(self, wave: Waveform, rng: np.random.Generator) -> Waveform:
+        """Map (n,) float32 samples to (n,) float32 with the noises of the algorithm."""
+        clean = wave.astype(np.float64)
+        if self.algorithm == 8:
+            both = convolutive(clean, self, rng) + impulsive(clean, self, rng)
+            return _limit(both).astype(np.float32)
+        noisy = clean
+        for step in SERIES[self.algorithm]:
+            noisy = step(noisy, self, rng)
+        return noisy.astype(np.float32)
+
 
 Step = Callable[[np.ndarray, RawBoost, np.random.Generator], np.ndarray]
-
-
-def augment(wave: Waveform, params: Augmentation, rng: np.random.Generator) -> Waveform:
-    """Return the waveform with what `params` ask for: (n,) float32 to (n,) float32."""
-    if params.kind == "none":
-        return wave
-    wave = wave.astype(np.float64)
-    if params.algorithm == 8:
-        both = convolutive(wave, params, rng) + impulsive(wave, params, rng)
-        return _limit(both).astype(np.float32)
-    for step in SERIES[params.algorithm]:
-        wave = step(wave, params, rng)
-    return wave.astype(np.float32)
 
 
 def notch_filter(params: RawBoost, gain_db: list[float], rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,106 @@
+"""The neural system: an encoder, perhaps with adapters, under an utterance-level head."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from mixframe.audio import manifest
+from mixframe.base.imports import importing
+from mixframe.models.heads import AnyHead
+from mixframe.models.params import Adapter, Lora
+from mixframe.training.params import UtteranceTraining
+from mixframe.training.systems.system import Fitted, System, Work
+
+if TYPE_CHECKING:
+    import torch
+
+    from mixframe.models.detector import Detector
+
+
+class Neural(UtteranceTraining, System):
+    """Stage finetune: an encoder with a head.
+
+    Attributes:
+        encoder: random (same architecture, fresh weights), foundation, or a key of posttrain.
+    """
+
+    kind: Literal["neural"]
+    encoder: str
+    adapter: Adapter
+    head: AnyHead
+
+    @property
+    def starts_from(self) -> str:
+        """See `System`."""
+        return self.encoder
+
+    @property
+    def votes_for_frames(self) -> bool:
+        """See `System`."""
+        return self.head.votes_for_frames
+
+    def fit(self, work: Work, table: pd.DataFrame, state: Path) -> Fitted | None:
+        """See `System`; validations are ranked by the dev EER."""
+        with importing():
+            from mixframe.training.data import cached_reader
+            from mixframe.training.loop import train
+            from mixframe.training.runner import Runner
+            from mixframe.training.utterances import UtteranceTask
+
+        dev = table[table["set"] == "dev"]
+        detector = self._detector(work)
+        lora_dropout = self.adapter.dropout if isinstance(self.adapter, Lora) else 0.0
+        random_layers = work.encoder.dropout > 0 or lora_dropout > 0
+        runner = Runner(work.compute, self.train.precision, random_layers)
+        read = cached_reader(work.compute.keep_utterances)
+        task = UtteranceTask(
+            detector, self, work.scoring, read, table[table["set"] == "train"], dev, work.seed
+        )
+        outcome = train(
+            task, self.train, self.average, runner, state, work.seed, work.what, self.patience
+        )
+        scores = task.dev_scores(runner)
+        if not runner.world.main:
+            return None
+        counts = {
+            "trainable": sum(p.numel() for p in detector.parameters() if p.requires_grad),
+            "total": sum(p.numel() for p in detector.parameters()),
+        }
+        card = {"parameters": counts, "averaged_steps": outcome.steps}
+        return Fitted(detector.save, scores, outcome.rows, card)
+
+    def score(self, work: Work, folder: Path, rows: pd.DataFrame) -> np.ndarray:
+        """See `System`."""
+        with importing():
+            from mixframe.training.data import cached_reader
+            from mixframe.training.runner import Runner
+            from mixframe.training.scoring import score, window
+
+        runner = Runner(work.compute)
+        detector = self.trained(work, folder, runner.device)
+        refs, samples = manifest.refs(rows), rows["samples"].tolist()
+        heard = window(self, work.scoring)
+        return score(detector, refs, samples, heard, runner, cached_reader(0), work.what)
+
+    def trained(self, work: Work, folder: Path, device: "torch.device") -> "Detector":
+        """Return the trained detector on a device, ready to score.
+
+        Args:
+            folder: where `Fitted.save` wrote it.
+        """
+        detector = self._detector(work)
+        detector.restore(folder)
+        return detector.to(device).eval()
+
+    def _detector(self, work: Work) -> "Detector":
+        """Return the detector with the encoder's and fresh weights."""
+        with importing():
+            from mixframe.models import backbone as backbones
+            from mixframe.models.detector import Detector
+
+        assert work.start is not None, "starts_from names one"
+        seed = work.seed if self.encoder == "random" else None
+        backbone = backbones.load(work.start, work.encoder, seed)
+        return Detector(backbone, self.adapter, self.head, work.seed)
