@@ -19,6 +19,7 @@ ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ABLATION = {
     "code@smoke",
+    "code_base@smoke",
     "splice@smoke-mfpt-1",
     "posttrain@smoke-mfpt-1",
     "finetune_posttrained@smoke-mfpt-1",

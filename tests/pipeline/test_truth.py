@@ -34,7 +34,7 @@ def seen(recorded, stage, kind):
 
 def test_every_function_that_ran_is_in_the_fingerprint_of_its_cell(pipeline, recorded, repro):
     for name, stage in pipeline.items():
-        if code.stage_of(stage.cmd) == dag.CODE:
+        if code.stage_of(stage.cmd) in dag.CODE:
             continue
         [path] = [dep.def_path for dep in stage.deps if dag.is_code(dep.def_path)]
         hashed = json.loads((repro / path).read_text())
@@ -58,7 +58,7 @@ def test_every_parameter_that_was_read_is_declared_and_every_declared_one_was_re
             if isinstance(dep, ParamsDependency):
                 place = "params.yaml:" if dep.def_path == "params.yaml" else ""
                 keys |= {f"{place}{key}" for key in dep.params}
-        if kind in (dag.CODE, "report"):  # Both depend on the file of the preset as a whole.
+        if kind in (*dag.CODE, "report"):  # They depend on the file of the preset as a whole.
             continue
         found = {k for k in seen(recorded, stage, "param") if not k.startswith(UNTRACKED)}
         undeclared = {k for k in found if not any(k == d or k.startswith(f"{d}.") for d in keys)}
@@ -72,7 +72,7 @@ def test_every_parameter_that_was_read_is_declared_and_every_declared_one_was_re
 
 def test_every_result_that_was_read_is_declared(pipeline, recorded, repro):
     for name, stage in pipeline.items():
-        if code.stage_of(stage.cmd) == dag.CODE:
+        if code.stage_of(stage.cmd) in dag.CODE:
             continue
         declared = tuple(dep.def_path for dep in stage.deps)
         own = tuple(out.def_path for out in stage.outs)
@@ -115,7 +115,7 @@ def test_a_doubled_score_runs_every_cell_behind_it_and_a_comment_none(finished):
     assert after != before
     # Back again: everything comes from the run cache, but for the fingerprints themselves.
     (finished / source).write_text(f"{text}\n# The same as before.\n")
-    assert ran(run(finished, "dvc", "repro")) == {"code@smoke"}
+    assert ran(run(finished, "dvc", "repro")) == {"code@smoke", "code_base@smoke"}
     assert (finished / "results/smoke/scores/lora/1/eval_partial.tsv").read_text() == before
 
 

@@ -20,7 +20,7 @@ from mixframe.base.progress import log
 from mixframe.base.schema import Section
 from mixframe.corpora import PUBLISHED, fetch, unpack
 from mixframe.corpora.probe import Target, target
-from mixframe.corpora.source import Corpus, Part, in_place, pin
+from mixframe.corpora.source import Corpus, Part, PublishedSection, in_place, pin
 
 GIB = 2**30
 
@@ -41,7 +41,7 @@ class Archive(Section):
     bytes: Annotated[int, Field(ge=0)]
 
 
-class Download(Section):
+class Download(PublishedSection):
     """Where a corpus comes from.
 
     Attributes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mixframe.base.files import sha256_file
 from mixframe.base.folders import data_root, is_below_root, stored
+from mixframe.base.schema import Section
 from mixframe.metrics.protocol_file import Format
 
 
@@ -77,3 +78,13 @@ def in_place(path: str, folder: Path) -> Path:
     temporary.symlink_to(source.absolute(), target_is_directory=True)
     os.replace(temporary, link)
     return link
+
+
+class PublishedSection(Section):
+    """A section of a published corpus; `kind` is its name and that of its module."""
+
+    kind: str
+
+    def modules(self) -> tuple[str, ...]:
+        """Return the modules of the section and of the corpus."""
+        return *super().modules(), f"mixframe.corpora.{self.kind}"

@@ -9,18 +9,17 @@ from mixframe.audio.io import TarWriter
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.folders import STATE
 from mixframe.base.progress import log
-from mixframe.base.schema import Section
 from mixframe.corpora import PUBLISHED, archives
 from mixframe.corpora.archives import PublishedName
 from mixframe.corpora.probe import Target, probe
-from mixframe.corpora.source import Corpus
+from mixframe.corpora.source import Corpus, PublishedSection
 from mixframe.metrics import protocol_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Protocol(Section):
+class Protocol(PublishedSection):
     """How the trials of a corpus become sets of the manifest.
 
     Attributes:

@@ -26,11 +26,12 @@ PLUGINS = (
     "mixframe.audio.augmentations",
     "mixframe.corpora",
     "mixframe.corpora.demo.attacks",
+    "mixframe.corpora.kinds",
     "mixframe.models.heads",
     "mixframe.splicing.patterns",
     "mixframe.training.systems",
 )
-"""Packages whose `__init__` lists modules of which a preset chooses some."""
+"""Modules that list others of their package, of which a preset chooses some."""
 
 ASSEMBLED = "mixframe.experiment.params"
 """The module that puts all sections together; a cell depends on those it declares."""
@@ -47,8 +48,8 @@ def fingerprint(stage: str, values: Any) -> dict[str, str]:
         hashes by module, in alphabetical order; files of a package that are not Python count as
         `package/name`.
     """
-    sections = {type(section).__module__ for section in sections_of(values)}
-    modules = sorted(closure({*COMMAND, f"mixframe.stages.{stage}", *sections}))
+    chosen = {module for section in sections_of(values) for module in section.modules()}
+    modules = sorted(closure({*COMMAND, f"mixframe.stages.{stage}", *chosen}))
     hashes = {name: module_hash(name) for name in modules}
     for name in modules:
         path = _path(name)
@@ -95,7 +96,7 @@ def imports(name: str) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             reached |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     if name in PLUGINS:
-        reached = {other for other in reached if not other.startswith(f"{name}.")}
+        reached = {other for other in reached if not other.startswith(f"{_package(name)}.")}
     # The package's own __init__ holds nothing but its version.
     parents = {part.rpartition(".")[0] for part in reached} | {name.rpartition(".")[0]}
     return frozenset(n for n in reached | parents if _path(n).is_file() and n != "mixframe")
@@ -106,7 +107,7 @@ def module_hash(name: str) -> str:
     """Return a hash of what a module does."""
     tree = _tree(name)
     if name in PLUGINS:
-        tree.body = [node for node in tree.body if not _registers(node, name)]
+        tree.body = [node for node in tree.body if not _registers(node, _package(name))]
     return _hash(substance(tree).encode())
 
 
@@ -129,6 +130,10 @@ def _path(name: str) -> Path:
         return Path()
     path = PACKAGE.joinpath(*name.split(".")[1:])
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _package(name: str) -> str:
+    return name if _path(name).name == "__init__.py" else name.rpartition(".")[0]
 
 
 def _tree(name: str) -> ast.Module:
