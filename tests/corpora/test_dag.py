@@ -73,7 +73,7 @@ def test_from_archive_to_report(preset, tmp_path, monkeypatch, site, encoder_fol
         commands = [stage.cmd for stage in plan_repro(repo.index.graph)]
     monkeypatch.chdir(folder)
     for command in commands:
-        done = CliRunner().invoke(main, command.removeprefix("mixframe ").split())
+        done = CliRunner().invoke(main, command.partition("mixframe ")[2].split())
         assert done.exit_code == 0, f"{command}\n{done.output}"
     assert (cut, "bytes=300-") in site.asked
 

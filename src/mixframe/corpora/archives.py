@@ -7,7 +7,7 @@ and as they are. Compressed archives are unpacked into data/<corpus>/, checked m
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -175,19 +175,24 @@ def _open(archive: Path, folder: Path) -> list[Path]:
     return [target]
 
 
+def ends_in(path: PurePath, ending: str) -> bool:
+    """Tell whether the last parts of a path are those of `ending`."""
+    parts = PurePosixPath(ending).parts
+    return path.parts[-len(parts) :] == parts
+
+
 def find(roots: Iterable[Path], ending: str) -> list[Path]:
     """Return the files below `roots` whose path ends in `ending`, sorted."""
-    parts = PurePosixPath(ending).parts
-    paths = [folder / parts[-1] for folder, files in _walk(roots) if parts[-1] in files]
-    return sorted(path for path in paths if path.parts[-len(parts) :] == parts)
+    name = PurePosixPath(ending).name
+    paths = (folder / name for folder, files in _walk(roots) if name in files)
+    return sorted(path for path in paths if ends_in(path, ending))
 
 
 def audio_folders(roots: Iterable[Path], part: Part, protocol: Path) -> list[Path]:
     """Return the folders below `roots` that hold the audio of a part, sorted."""
     if not part.audio:
         return [protocol.parent]
-    parts = PurePosixPath(part.audio).parts
-    return sorted(f for f, _ in _walk(roots) if f.parts[-len(parts) :] == parts)
+    return sorted(folder for folder, _ in _walk(roots) if ends_in(folder, part.audio))
 
 
 def _walk(roots: Iterable[Path]) -> Iterator[tuple[Path, list[str]]]:
@@ -225,15 +230,14 @@ def _listed(roots: list[Path], part: Part, protocol: Path) -> Iterator[tuple[str
             for entry in entries:
                 if entry.is_file():
                     yield entry.name, target(AudioRef(f"{place}/{entry.name}"), entry.stat())
-    ending = PurePosixPath(part.audio).parts
     for root in roots:
         if root.is_file():
-            info = root.stat()
+            place, info = stored(root), root.stat()
             for member in _members(root):
-                *folders, name = PurePosixPath(member.name).parts
-                if tuple(folders[-len(ending) :]) == ending:
-                    ref = AudioRef(stored(root), member.offset_data, member.size)
-                    yield name, target(ref, info)
+                path = PurePosixPath(member.name)
+                if ends_in(path.parent, part.audio):
+                    ref = AudioRef(place, member.offset_data, member.size)
+                    yield path.name, target(ref, info)
 
 
 def _members(archive: Path) -> Iterator[tarfile.TarInfo]:

@@ -127,14 +127,13 @@ def protocol(
 
 
 def _one_protocol(entry: dict[str, Any], corpus: Corpus, name: str) -> Path:
-    ending = Path(corpus.parts[name].protocol).parts
+    ending = corpus.parts[name].protocol
     paths = [Path(file["path"]) for file in entry["files"]]
-    matching = [path for path in paths if path.parts[-len(ending) :] == ending]
+    matching = [path for path in paths if archives.ends_in(path, ending)]
     if len(matching) != 1:
         where = ", ".join(map(str, matching)) or f"nowhere in {', '.join(entry['roots'])}"
         raise MixframeError(
-            f"{corpus.title}, part {name}: expected one {corpus.parts[name].protocol}, "
-            f"found {where}; see {corpus.page}"
+            f"{corpus.title}, part {name}: expected one {ending}, found {where}; see {corpus.page}"
         )
     return matching[0]
 
