@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from pydantic import Field, create_model, field_validator, model_validator
 
 from mixframe.audio.io import AudioRef, TarWriter, encode_flac
@@ -24,10 +25,14 @@ from mixframe.base import pools
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.progress import log, progress
 from mixframe.base.schema import Section
-from mixframe.corpora.demo.attacks import ATTACKS, check_names, synthesise
-from mixframe.corpora.demo.attacks.analysis import voice_statistics
+from mixframe.corpora.demo.attacks import (
+    ATTACKS,
+    check_names,
+    needs_target,
+    synthesise,
+)
+from mixframe.corpora.demo.attacks.analysis import Conversion, voice_statistics
 from mixframe.corpora.demo.attacks.context import Context, VoiceStatistics, Wave
-from mixframe.corpora.demo.attacks.voice_conversion import Params as ConversionParams
 from mixframe.corpora.demo.signal import (
     Chain,
     Partial,
@@ -39,9 +44,7 @@ from mixframe.corpora.demo.signal import (
     finish,
     trim,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
+from mixframe.splicing.rendering import render
 
 
 class Voice(Section):
@@ -86,9 +89,9 @@ AttackParams: Any = create_model(
     "AttackParams",
     __base__=Section,
     __module__=__name__,
-    **{name: (attack.params, ...) for name, attack in ATTACKS.items()},  # type: ignore[call-overload]
+    **{name: (attack.Params | None, None) for name, attack in ATTACKS.items()},  # type: ignore[call-overload]
 )
-"""A section that has each attack's parameters under its name."""
+"""A section that has the parameters of each attack under its name; None where not given."""
 
 
 class Protocol(Section):
@@ -100,7 +103,7 @@ class Protocol(Section):
         max_unreadable: how many prompts may hold no audio or not be decodable.
         attacks_train: attacks of train and dev.
         attacks_eval: attacks of eval_seen and eval_unseen.
-        attacks: parameters of each attack.
+        attacks: parameters of each attack that is named in one of the lists.
     """
 
     kind: Literal["demo"]
@@ -128,7 +131,15 @@ class Protocol(Section):
             total = sum(getattr(self.sets, name).share for name in names)
             if abs(total - 1) > 1e-6:
                 raise ValueError(f"the shares of {', '.join(names)} add up to {total:g}, not 1")
+        absent = [name for name in self.used() if getattr(self.attacks, name) is None]
+        if absent:
+            raise ValueError(f"no parameters of {', '.join(absent)} under attacks")
         return self
+
+    def used(self) -> list[str]:
+        """Return the attacks that any set has, in the order of `ATTACKS`."""
+        names = {*self.attacks_train, *self.attacks_eval, *self.partial.attacks}
+        return [name for name in ATTACKS if name in names]
 
     def attack_names(self, set_name: str) -> list[str]:
         """Return the attacks of a set."""
@@ -202,7 +213,7 @@ class Made(NamedTuple):
 
 def protocol(
     params: Protocol, seed: int, entry: dict[str, Any], audio: TarWriter, workers: int
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Make the corpus: add the audio to a tar and return its manifest rows.
 
     Args:
@@ -218,14 +229,11 @@ def protocol(
         MixframeError: a tar is missing; too many prompts are unreadable; there are fewer pieces
             than a set wants; no voice to convert to; an attack fails.
     """
-    # The workers import this module too and need no pandas, which takes as long as all the rest.
-    import pandas as pd
-
     with pools.processes(workers) as pool:
         run = partial(pools.ordered, pool, ahead=16 * workers)
         pieces, unreadable, dropped = _scan(params, entry, run)
         by_set = _hold_out(params, seed, pieces)
-        targets = _targets(params, seed, by_set["train"], run)
+        targets = _targets(params, by_set["train"], run)
         jobs = _jobs(params, seed, by_set, targets)
         made = run(partial(make, params, seed), jobs)
         rows = [
@@ -298,15 +306,15 @@ def _prompts(params: Protocol, entry: dict[str, Any]) -> list[Prompt]:
         raise MixframeError(
             f"voices without a downloaded tar: {', '.join(absent)}; there are {', '.join(tars)}"
         )
-    found = []
+    prompts = []
     for voice in params.voices:
         with tarfile.open(tars[voice]) as archive:
             for member in archive:
                 name = member.name.removeprefix(f"{voice}/").removesuffix(".g722")
                 if not any(fnmatchcase(name, pattern) for pattern in params.exclude):
                     source = AudioRef(str(tars[voice]), member.offset_data, member.size)
-                    found.append(Prompt(voice, name, source))
-    return found
+                    prompts.append(Prompt(voice, name, source))
+    return prompts
 
 
 def _scan_some(params: Pieces, prompts: list[Prompt]) -> list[Scanned]:
@@ -385,28 +393,35 @@ def _hold_out(params: Protocol, seed: int, pieces: list[Piece]) -> dict[str, lis
             # The set that is furthest behind its share.
             behind = {n: getattr(params.sets, n).share * given - len(by_set[n]) for n in names}
             by_set[max(names, key=behind.__getitem__)] += by_path[paths[index]]
-    for name, found in by_set.items():
-        order = generator(seed, "pieces", name).permutation(len(found))
-        by_set[name] = [found[index] for index in order]
+    for name, held in by_set.items():
+        order = generator(seed, "pieces", name).permutation(len(held))
+        by_set[name] = [held[index] for index in order]
     return by_set
 
 
 def _targets(
-    params: Protocol, seed: int, pieces: list[Piece], run: Runner
-) -> dict[str, VoiceStatistics]:
-    """Return the statistics of the seen voices, from pieces of the training set."""
-    used = {*params.attacks_train, *params.attacks_eval, *params.partial.attacks}
-    if not any(ATTACKS[name].needs_target for name in used):
-        return {}
+    params: Protocol, pieces: list[Piece], run: Runner
+) -> dict[str, list[VoiceStatistics]]:
+    """Return the statistics of the seen voices for each attack that converts to one.
+
+    Args:
+        pieces: those of the training set.
+
+    Returns:
+        by attack, in the order of the voices' names.
+    """
     by_voice: dict[str, list[Piece]] = {}
     for piece in pieces:
         by_voice.setdefault(piece.voice, []).append(piece)
-    conversion: ConversionParams = params.attacks.vc
-    heard = [by_voice[voice][: conversion.statistics_pieces] for voice in sorted(by_voice)]
-    return {found.voice: found for found in run(partial(_statistics, conversion), heard)}
+    targets = {}
+    for name in filter(needs_target, params.used()):
+        conversion: Conversion = getattr(params.attacks, name)
+        heard = [by_voice[voice][: conversion.statistics_pieces] for voice in sorted(by_voice)]
+        targets[name] = list(run(partial(_statistics, conversion), heard))
+    return targets
 
 
-def _statistics(params: ConversionParams, pieces: list[Piece]) -> VoiceStatistics:
+def _statistics(params: Conversion, pieces: list[Piece]) -> VoiceStatistics:
     return voice_statistics(pieces[0].voice, [load(piece) for piece in pieces], params)
 
 
@@ -414,7 +429,7 @@ def _jobs(
     params: Protocol,
     seed: int,
     by_set: dict[str, list[Piece]],
-    targets: dict[str, VoiceStatistics],
+    targets: dict[str, list[VoiceStatistics]],
 ) -> list[Job]:
     """List the utterances of all sets in the order of their ids, which says nothing of the class.
 
@@ -461,19 +476,19 @@ def _context(
     params: Protocol,
     attack: str,
     voice: str,
-    targets: dict[str, VoiceStatistics],
+    targets: dict[str, list[VoiceStatistics]],
     rng: np.random.Generator,
 ) -> Context:
-    language = params.voices[voice].language
-    if attack == "-" or not ATTACKS[attack].needs_target:
+    """Return what the attack may know; a target voice is drawn if it needs one."""
+    language, speaker = params.voices[voice].language, params.voices[voice].speaker
+    if attack not in targets:
         return Context(language)
-    speaker = params.voices[voice].speaker
-    others = [name for name in sorted(targets) if params.voices[name].speaker != speaker]
+    others = [t for t in targets[attack] if params.voices[t.voice].speaker != speaker]
     if not others:
         raise MixframeError(
             f"attack '{attack}': no seen voice of another speaker than {speaker} to convert to"
         )
-    return Context(language, targets[others[int(rng.integers(len(others)))]])
+    return Context(language, others[int(rng.integers(len(others)))])
 
 
 def load(piece: Piece) -> Wave:
@@ -520,9 +535,6 @@ def _splice(
     params: Protocol, job: Job, rng: np.random.Generator, chain_rng: np.random.Generator
 ) -> tuple[Wave, list[tuple[int, int]]]:
     """Return the trimmed piece with regions of the attack in it, and the regions."""
-    # mixframe.splicing.planning imports the parameters of all stages, and those import this module.
-    from mixframe.splicing.rendering import render
-
     clean = band_limit(load(job.piece), params.chain)
     first, last = trim(clean, params.chain, chain_rng)
     spoofed = _version(params, job, job.other or job.piece, rng)

@@ -148,8 +148,9 @@ def encode_g722(pcm: Pcm) -> bytes:
         stream.layout = "mono"
         frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
         frame.sample_rate = SAMPLE_RATE
-        for some in (frame, None):
-            container.mux(stream.encode(some))
+        # None asks for what the encoder still holds.
+        for part in (frame, None):
+            container.mux(stream.encode(part))
     return buffer.getvalue()
 
 
@@ -189,7 +190,7 @@ def cut(wave: Wave, params: Pieces) -> tuple[list[tuple[int, int]], Counter[str]
     pause = pause[pause[:, 1] - pause[:, 0] >= params.min_pause_ms / 10]
     shortest, longest = params.min_seconds * 100, params.max_seconds * 100
     context = round(params.context_ms / 10)
-    found: list[tuple[int, int]] = []
+    pieces: list[tuple[int, int]] = []
     lost: Counter[str] = Counter()
     waiting = [(0, level.size)]
     while waiting:
@@ -200,7 +201,7 @@ def cut(wave: Wave, params: Pieces) -> tuple[list[tuple[int, int]], Counter[str]
             continue
         first, last = start + int(active[0]), start + int(active[-1]) + 1
         if last - first <= longest:
-            found.append((max(start, first - context) * FRAME, min(end, last + context) * FRAME))
+            pieces.append((max(start, first - context) * FRAME, min(end, last + context) * FRAME))
             continue
         inside = pause[(pause[:, 0] >= first + shortest) & (pause[:, 1] <= last - shortest)]
         if len(inside) == 0:
@@ -208,7 +209,7 @@ def cut(wave: Wave, params: Pieces) -> tuple[list[tuple[int, int]], Counter[str]
             continue
         middle = int(inside[np.argmax(inside[:, 1] - inside[:, 0])].sum()) // 2
         waiting += [(middle, end), (start, middle)]
-    return found, lost
+    return pieces, lost
 
 
 def draw_regions(wave: Wave, params: Partial, rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -238,10 +239,10 @@ def draw_regions(wave: Wave, params: Partial, rng: np.random.Generator) -> list[
         lengths = params.min_region_steps + _split(spare, count, rng)
         gaps = _split(steps - total - (count - 1), count + 1, rng)
         starts = np.cumsum(gaps[:-1] + 1) - 1 + np.cumsum(lengths) - lengths
-        found = [(int(s), int(s + n)) for s, n in zip(starts, lengths, strict=True)]
-        quietest = min(float(power[start:end].mean()) for start, end in found)
+        placed = [(int(s), int(s + n)) for s, n in zip(starts, lengths, strict=True)]
+        quietest = min(float(power[start:end].mean()) for start, end in placed)
         if quietest > loudest:
-            best, loudest = found, quietest
+            best, loudest = placed, quietest
         if quietest >= wanted:
             break
     return [(start * step, end * step) for start, end in best]
