@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import Range, Section
-from mixframe.corpora.demo.attacks import check_names
+from mixframe.base.schema import Above0, AtLeast0, Count, Positive, Range, Section
+from mixframe.corpora.demo.attacks import AttackNames
 from mixframe.corpora.demo.attacks.context import Wave
 
 Pcm = npt.NDArray[np.int16]
@@ -38,12 +38,12 @@ class Pieces(Section):
         context_ms: silence kept around a piece for the attacks; the chain trims it.
     """
 
-    min_seconds: Annotated[float, Field(gt=0)]
-    max_seconds: Annotated[float, Field(gt=0)]
-    silence_db: Annotated[float, Field(gt=0)]
-    pause_db: Annotated[float, Field(gt=0)]
-    min_pause_ms: Annotated[float, Field(gt=0)]
-    context_ms: Annotated[float, Field(ge=0)]
+    min_seconds: Above0
+    max_seconds: Above0
+    silence_db: Above0
+    pause_db: Above0
+    min_pause_ms: Above0
+    context_ms: AtLeast0
 
 
 class Partial(Section):
@@ -63,21 +63,15 @@ class Partial(Section):
         max_gain_db: a part is brought to the level of what it replaces by at most this.
     """
 
-    attacks: Annotated[list[str], Field(min_length=1)]
+    attacks: AttackNames
     source: Literal["same", "other"]
-    max_regions: Annotated[int, Field(ge=1)]
+    max_regions: Positive
     ratio: Range
-    align_samples: Annotated[int, Field(ge=1)]
-    min_region_steps: Annotated[int, Field(ge=1)]
+    align_samples: Positive
+    min_region_steps: Positive
     min_level_db: float
-    crossfade_samples: Annotated[int, Field(ge=0)]
-    max_gain_db: Annotated[float, Field(ge=0)]
-
-    @field_validator("attacks")
-    @classmethod
-    def _known(cls, names: list[str]) -> list[str]:
-        check_names(names)
-        return names
+    crossfade_samples: Count
+    max_gain_db: AtLeast0
 
 
 class Chain(Section):
@@ -98,10 +92,10 @@ class Chain(Section):
         g722: whether the utterance is coded and decoded by G.722.
     """
 
-    highpass_hz: Annotated[float, Field(gt=0)]
+    highpass_hz: Above0
     lowpass_hz: Annotated[float, Field(gt=0, lt=SAMPLE_RATE / 2)]
-    filter_order: Annotated[int, Field(ge=1)]
-    trim_db: Annotated[float, Field(gt=0)]
+    filter_order: Positive
+    trim_db: Above0
     margin_ms: Range
     level_dbfs: Range
     max_crest_db: Range

@@ -10,11 +10,11 @@ An attack whose `Params` is a `Conversion` is given a target voice. Heavy librar
 where they are used.
 """
 
-from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
 from mixframe.base.errors import MixframeError
 from mixframe.corpora.demo.attacks.analysis import Conversion
@@ -35,17 +35,17 @@ ATTACKS = {
 """The attacks by the name they have in presets, protocols and manifests."""
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Check that every name is an attack, and none is there twice.
-
-    Raises:
-        ValueError: of the first problem; the message has the choices.
-    """
+def _check_names(names: list[str]) -> list[str]:
     for name in names:
         if name not in ATTACKS:
             raise ValueError(f"unknown attack '{name}'; choices: {', '.join(ATTACKS)}")
         if names.count(name) > 1:
             raise ValueError(f"attack '{name}' is named twice")
+    return names
+
+
+AttackNames = Annotated[list[str], Field(min_length=1), AfterValidator(_check_names)]
+"""Names of attacks, each at most once."""
 
 
 def needs_target(name: str) -> bool:
