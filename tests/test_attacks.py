@@ -1,6 +1,11 @@
 """Attacks: finite, of the right duration, repeatable, and doing what their names say."""
 
-import dataclasses
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +26,7 @@ RATE = 16_000
 
 
 def params(name: str) -> Any:
-    return validate(ATTACKS[name].params, SECTIONS[name], name)
+    return validate(ATTACKS[name].Params, SECTIONS[name], name)
 
 
 def vowel(f0: float, formants: tuple[float, ...], seconds: float = 1.2) -> Wave:
@@ -142,13 +147,13 @@ def test_coded_envelope_is_farther_from_the_speech_than_the_full_one(context: Co
 
 def test_tts_has_words_of_the_language_and_about_the_wanted_duration() -> None:
     section = params("tts")
-    words = attacks.tts.text(2.0, np.random.default_rng(0), "ru", section).split()
+    words = ATTACKS["tts"].text(2.0, np.random.default_rng(0), "ru", section).split()
     assert len(words) == round(2 * section.words_per_second)
     spoken = " ".join(section.sentences["ru"])
     assert all(word in spoken for word in words)
     for seconds in (1.0, 2.5, 4.0):
         wave = np.zeros(int(seconds * RATE))
-        made = attacks.tts.synthesise(wave, np.random.default_rng(0), Context("ru"), section)
+        made = ATTACKS["tts"].synthesise(wave, np.random.default_rng(0), Context("ru"), section)
         assert made.size / RATE == pytest.approx(seconds, rel=0.15)
 
 
@@ -205,7 +210,72 @@ def test_target_of_another_analysis_is_refused() -> None:
 def test_output_that_is_no_audio_is_refused(
     given: Wave, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = dataclasses.replace(ATTACKS["world"], synthesise=lambda *_: given)
-    monkeypatch.setitem(ATTACKS, "world", broken)
+    monkeypatch.setattr(ATTACKS["world"], "synthesise", lambda *_: given)
     with pytest.raises(MixframeError, match=f"attack 'world'.* {said}|attack 'world' {said}"):
         attacks.synthesise("world", SPEECH, np.random.default_rng(0), Context("it"), None)
+
+
+def test_new_attack_is_one_file_and_one_line(tmp_path: Path) -> None:
+    """In a copy of the package, an attack that turns speech upside down; with a preset's values."""
+    source = Path(attacks.__file__).parents[3]
+    package = tmp_path / source.name
+    shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__"))
+    folder = package / Path(attacks.__file__).parent.relative_to(source)
+    (folder / "upside_down.py").write_text(UPSIDE_DOWN)
+    registry = folder / "__init__.py"
+    lines = registry.read_text().splitlines(keepends=True)
+    lines.insert(lines.index('        "world",\n'), '        "upside_down",\n')
+    registry.write_text("".join(lines))
+    section = copy.deepcopy(PRESET["protocol"]["corpora"]["demo"])
+    section["attacks_train"] = section["attacks_eval"] = ["upside_down"]
+    section["partial"]["attacks"] = ["upside_down"]
+    # Attacks that no list names need no values.
+    section["attacks"] = {"upside_down": {"gain": 0.5}}
+    done = subprocess.run(
+        [sys.executable, "-c", USE_UPSIDE_DOWN],
+        input=json.dumps(section),
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [str(folder / "upside_down.py"), [-0.05, 0.1]]
+
+
+UPSIDE_DOWN = """
+from mixframe.base.schema import Section
+
+class Params(Section):
+    gain: float
+
+def synthesise(wave, rng, context, params):
+    return -params.gain * wave
+"""
+
+USE_UPSIDE_DOWN = """
+import json, sys
+import numpy as np
+from mixframe.base.schema import validate
+from mixframe.corpora.demo import corpus
+from mixframe.corpora.demo.attacks import synthesise
+from mixframe.corpora.demo.attacks.context import Context
+
+own = validate(corpus.Protocol, json.load(sys.stdin), "copy").attacks.upside_down
+wave = np.array([0.1, -0.2])
+made = synthesise("upside_down", wave, np.random.default_rng(0), Context("it"), own)
+print(json.dumps([sys.modules[type(own).__module__].__file__, made.tolist()]))
+"""
+
+
+@pytest.mark.parametrize("name", list(ATTACKS))
+def test_section_is_defined_in_the_file_of_its_attack(name: str) -> None:
+    assert ATTACKS[name].Params.__module__ == ATTACKS[name].__name__
+
+
+def test_heavy_libraries_are_imported_when_used() -> None:
+    code = "import sys, mixframe.corpora.demo.attacks; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "torchaudio", "pyworld", "parselmouth", "espeakng_loader"}
+    assert not heavy & set(done.stdout.split())

@@ -1,7 +1,6 @@
 """The demo corpus from small made-up voices: same bytes always, nothing held out twice, no leak."""
 
 import copy
-import dataclasses
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -269,8 +268,8 @@ def test_trim_leaves_the_drawn_margin_and_stops_at_the_ends() -> None:
 def test_long_speech_is_cut_in_the_middle_of_its_longest_pause() -> None:
     pieces = params().pieces
     parts = [np.ones(3 * SAMPLE_RATE), np.zeros(3200), np.ones(3 * SAMPLE_RATE)]
-    found, lost = signal.cut(np.concatenate(parts), pieces)
-    assert found == [(0, 48_000 + 1600), (48_000 + 1600, 99_200)]
+    intervals, lost = signal.cut(np.concatenate(parts), pieces)
+    assert intervals == [(0, 48_000 + 1600), (48_000 + 1600, 99_200)]
     assert not lost
 
 
@@ -325,8 +324,7 @@ def test_unreadable_prompts_are_named_all_at_once(tmp_path: Path) -> None:
 def test_failing_attack_is_named_with_its_utterance(
     entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = dataclasses.replace(ATTACKS["world"], synthesise=lambda *_: np.full(10, np.nan))
-    monkeypatch.setitem(ATTACKS, "world", broken)
+    monkeypatch.setattr(ATTACKS["world"], "synthesise", lambda *_: np.full(10, np.nan))
     piece = piece_of(entry, "third", "p01")
     job = corpus.Job("D_U_0000003", "eval_unseen", "world", piece, Context("it"))
     said = "D_U_0000003 from third/p01: attack 'world' gave 10 samples, 10 of them not finite"
@@ -354,6 +352,9 @@ def test_absent_voice_and_too_small_corpus_are_refused(
             "shares of train, dev, eval_seen add up to 1.1, not 1",
         ),
         ({"chain": {"highpass_hz": 80.0}}, "chain.margin_ms: missing"),
+        ({"attacks": {}}, "no parameters of world, lpc, vc, psola under attacks"),
+        ({"attacks": {"wold": {}}}, "attacks.wold = .*unknown key"),
+        ({"attacks": {"world": {}}}, "attacks.world.f0_method: missing"),
     ],
 )
 def test_bad_parameters_are_named(changes: dict[str, Any], said: str) -> None:

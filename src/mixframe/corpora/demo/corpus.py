@@ -10,24 +10,24 @@ import hashlib
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field, create_model, field_validator, model_validator
+import pandas as pd
+from pydantic import Field, create_model, model_validator
 
 from mixframe.audio.io import AudioRef, TarWriter, encode_flac
 from mixframe.base import pools
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.progress import log, progress
-from mixframe.base.schema import Section
-from mixframe.corpora.demo.attacks import ATTACKS, check_names, synthesise
-from mixframe.corpora.demo.attacks.analysis import voice_statistics
+from mixframe.base.schema import Count, Positive, Section
+from mixframe.corpora.demo.attacks import ATTACKS, AttackNames, needs_target, synthesise
+from mixframe.corpora.demo.attacks.analysis import Conversion, voice_statistics
 from mixframe.corpora.demo.attacks.context import Context, VoiceStatistics, Wave
-from mixframe.corpora.demo.attacks.voice_conversion import Params as ConversionParams
 from mixframe.corpora.demo.signal import (
     Chain,
     Partial,
@@ -39,9 +39,7 @@ from mixframe.corpora.demo.signal import (
     finish,
     trim,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
+from mixframe.splicing.rendering import render
 
 
 class Voice(Section):
@@ -68,8 +66,8 @@ class SetSize(Section):
     """
 
     share: Annotated[float, Field(gt=0, le=1)]
-    bonafide: Annotated[int, Field(gt=0)]
-    spoof_per_attack: Annotated[int, Field(gt=0)]
+    bonafide: Positive
+    spoof_per_attack: Positive
 
 
 class Sets(Section):
@@ -86,9 +84,9 @@ AttackParams: Any = create_model(
     "AttackParams",
     __base__=Section,
     __module__=__name__,
-    **{name: (attack.params, ...) for name, attack in ATTACKS.items()},  # type: ignore[call-overload]
+    **{name: (attack.Params | None, None) for name, attack in ATTACKS.items()},  # type: ignore[call-overload]
 )
-"""A section that has each attack's parameters under its name."""
+"""A section that has the parameters of each attack under its name; None where not given."""
 
 
 class Protocol(Section):
@@ -100,35 +98,37 @@ class Protocol(Section):
         max_unreadable: how many prompts may hold no audio or not be decodable.
         attacks_train: attacks of train and dev.
         attacks_eval: attacks of eval_seen and eval_unseen.
-        attacks: parameters of each attack.
+        attacks: parameters of each attack that is named in one of the lists.
     """
 
     kind: Literal["demo"]
     voices: Annotated[dict[str, Voice], Field(min_length=1)]
     exclude: list[str]
-    max_unreadable: Annotated[int, Field(ge=0)]
+    max_unreadable: Count
     pieces: Pieces
     sets: Sets
-    attacks_train: Annotated[list[str], Field(min_length=1)]
-    attacks_eval: Annotated[list[str], Field(min_length=1)]
+    attacks_train: AttackNames
+    attacks_eval: AttackNames
     partial: Partial
     chain: Chain
     attacks: AttackParams
 
-    @field_validator("attacks_train", "attacks_eval")
-    @classmethod
-    def _known(cls, names: list[str]) -> list[str]:
-        check_names(names)
-        return names
-
     @model_validator(mode="after")
     def _consistent(self) -> "Protocol":
         for side in ("seen", "unseen"):
-            names = [name for name, plan in PLANS.items() if plan.side == side]
+            names = sets_of(side)
             total = sum(getattr(self.sets, name).share for name in names)
             if abs(total - 1) > 1e-6:
                 raise ValueError(f"the shares of {', '.join(names)} add up to {total:g}, not 1")
+        absent = [name for name in self.used() if getattr(self.attacks, name) is None]
+        if absent:
+            raise ValueError(f"no parameters of {', '.join(absent)} under attacks")
         return self
+
+    def used(self) -> list[str]:
+        """Return the attacks that any set has, in the order of `ATTACKS`."""
+        names = {*self.attacks_train, *self.attacks_eval, *self.partial.attacks}
+        return [name for name in ATTACKS if name in names]
 
     def attack_names(self, set_name: str) -> list[str]:
         """Return the attacks of a set."""
@@ -155,6 +155,11 @@ PLANS = {
 }
 
 
+def sets_of(side: str) -> list[str]:
+    """Return the sets of one side."""
+    return [name for name, plan in PLANS.items() if plan.side == side]
+
+
 @dataclass(frozen=True)
 class Piece:
     """A part of a prompt.
@@ -171,6 +176,11 @@ class Piece:
     source: AudioRef
     start: int
     end: int
+
+    @property
+    def path(self) -> str:
+        """Voice and prompt."""
+        return f"{self.voice}/{self.prompt}"
 
 
 @dataclass(frozen=True)
@@ -202,7 +212,7 @@ class Made(NamedTuple):
 
 def protocol(
     params: Protocol, seed: int, entry: dict[str, Any], audio: TarWriter, workers: int
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Make the corpus: add the audio to a tar and return its manifest rows.
 
     Args:
@@ -218,22 +228,15 @@ def protocol(
         MixframeError: a tar is missing; too many prompts are unreadable; there are fewer pieces
             than a set wants; no voice to convert to; an attack fails.
     """
-    # The workers import this module too and need no pandas, which takes as long as all the rest.
-    import pandas as pd
-
     with pools.processes(workers) as pool:
         run = partial(pools.ordered, pool, ahead=16 * workers)
         pieces, unreadable, dropped = _scan(params, entry, run)
         by_set = _hold_out(params, seed, pieces)
-        targets = _targets(params, seed, by_set["train"], run)
+        targets = _targets(params, by_set["train"], run)
         jobs = _jobs(params, seed, by_set, targets)
         made = run(partial(make, params, seed), jobs)
-        rows = [
-            _row(params, job, result, audio)
-            for job, result in zip(
-                jobs, progress(made, len(jobs), "demo corpus", "utterances"), strict=True
-            )
-        ]
+        shown = progress(made, len(jobs), "demo corpus", "utterances")
+        rows = [_row(params, job, result, audio) for job, result in zip(jobs, shown, strict=True)]
     table = pd.DataFrame(rows)
     table.attrs["unreadable"] = unreadable
     table.attrs["dropped"] = dict(dropped)
@@ -251,10 +254,8 @@ def _row(params: Protocol, job: Job, made: Made, audio: TarWriter) -> dict[str, 
         "attack": job.attack,
         "codec": "-",
         "subset": "-",
-        "prompt": f"{job.piece.voice}/{job.piece.prompt}",
-        "path": ref.path,
-        "offset": ref.offset,
-        "n_bytes": ref.n_bytes,
+        "prompt": job.piece.path,
+        **asdict(ref),
         "samples": made.samples,
         "regions": made.regions,
         "voice": job.piece.voice,
@@ -272,25 +273,23 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, *map(stable_hash, names)]))
 
 
-class Prompt(NamedTuple):
-    """A member of a voice's tar."""
-
-    voice: str
-    name: str
-    source: AudioRef
-
-
 class Scanned(NamedTuple):
-    """What is known of a prompt after decoding it."""
+    """What is known of a prompt after decoding it.
 
-    prompt: Prompt
+    Attributes:
+        content: hash of the samples.
+        lost: how many parts were dropped for which reason.
+        problem: why it could not be used; "" if it could.
+    """
+
+    prompt: Piece
     content: bytes
-    pieces: list[tuple[int, int]]
+    pieces: list[Piece]
     lost: Counter[str]
     problem: str
 
 
-def _prompts(params: Protocol, entry: dict[str, Any]) -> list[Prompt]:
+def _prompts(params: Protocol, entry: dict[str, Any]) -> list[Piece]:
     """List the members of the voices' tars that the patterns do not exclude."""
     tars = {Path(file["path"]).stem: Path(file["path"]) for file in entry["files"]}
     absent = [voice for voice in params.voices if voice not in tars]
@@ -298,34 +297,34 @@ def _prompts(params: Protocol, entry: dict[str, Any]) -> list[Prompt]:
         raise MixframeError(
             f"voices without a downloaded tar: {', '.join(absent)}; there are {', '.join(tars)}"
         )
-    found = []
+    prompts = []
     for voice in params.voices:
         with tarfile.open(tars[voice]) as archive:
             for member in archive:
                 name = member.name.removeprefix(f"{voice}/").removesuffix(".g722")
                 if not any(fnmatchcase(name, pattern) for pattern in params.exclude):
                     source = AudioRef(str(tars[voice]), member.offset_data, member.size)
-                    found.append(Prompt(voice, name, source))
-    return found
+                    # 64 kbit/s at 16 kHz is two samples a byte.
+                    prompts.append(Piece(voice, name, source, 0, 2 * member.size))
+    return prompts
 
 
-def _scan_some(params: Pieces, prompts: list[Prompt]) -> list[Scanned]:
-    results = []
-    for prompt in prompts:
-        pcm, problem = np.zeros(0, dtype=np.int16), "no samples"
-        # A length of 0 stands for the rest of the tar in an AudioRef.
-        if prompt.source.n_bytes:
-            try:
-                pcm = decode_g722(prompt.source.open().getvalue())
-            except MixframeError as error:
-                problem = str(error)
-        content = hashlib.sha256(pcm.tobytes()).digest()
-        if pcm.size == 0:
-            results.append(Scanned(prompt, content, [], Counter(), problem))
-            continue
-        pieces, lost = cut(pcm / 32768.0, params)
-        results.append(Scanned(prompt, content, pieces, lost, ""))
-    return results
+def _scan_prompts(params: Pieces, prompts: list[Piece]) -> list[Scanned]:
+    return [_scan_prompt(params, prompt) for prompt in prompts]
+
+
+def _scan_prompt(params: Pieces, prompt: Piece) -> Scanned:
+    pcm, problem = np.zeros(0, dtype=np.int16), "no samples"
+    # A length of 0 stands for the rest of the tar in an AudioRef.
+    if prompt.source.n_bytes:
+        try:
+            pcm = decode_g722(prompt.source.open().getvalue())
+        except MixframeError as error:
+            problem = str(error)
+    intervals, lost = cut(pcm / 32768.0, params)
+    pieces = [replace(prompt, start=start, end=end) for start, end in intervals]
+    content = hashlib.sha256(pcm.tobytes()).digest()
+    return Scanned(prompt, content, pieces, lost, "" if pcm.size else problem)
 
 
 Runner = Callable[..., Iterator[Any]]
@@ -341,20 +340,17 @@ def _scan(
     unreadable: list[str] = []
     dropped: Counter[str] = Counter()
     heard: set[bytes] = set()
-    scanned = run(partial(_scan_some, params.pieces), chunks)
+    scanned = run(partial(_scan_prompts, params.pieces), chunks)
     for results in progress(scanned, len(chunks), "decode prompts", "blocks of prompts"):
-        for prompt, content, intervals, lost, problem in results:
+        for prompt, content, cut_out, lost, problem in results:
             if problem:
-                unreadable.append(f"{prompt.voice}/{prompt.name}: {problem}")
+                unreadable.append(f"{prompt.path}: {problem}")
             elif content in heard:
                 dropped["duplicate"] += 1
             else:
                 heard.add(content)
                 dropped += lost
-                pieces += [
-                    Piece(prompt.voice, prompt.name, prompt.source, *interval)
-                    for interval in intervals
-                ]
+                pieces += cut_out
     if len(unreadable) > params.max_unreadable:
         raise MixframeError(
             f"{len(unreadable)} prompts are unreadable, max_unreadable allows "
@@ -373,7 +369,7 @@ def _hold_out(params: Protocol, seed: int, pieces: list[Piece]) -> dict[str, lis
     """
     by_set: dict[str, list[Piece]] = {name: [] for name in PLANS}
     for side in ("seen", "unseen"):
-        names = [name for name, plan in PLANS.items() if plan.side == side]
+        names = sets_of(side)
         by_path: dict[str, list[Piece]] = {}
         for piece in pieces:
             if params.voices[piece.voice].side == side:
@@ -385,28 +381,35 @@ def _hold_out(params: Protocol, seed: int, pieces: list[Piece]) -> dict[str, lis
             # The set that is furthest behind its share.
             behind = {n: getattr(params.sets, n).share * given - len(by_set[n]) for n in names}
             by_set[max(names, key=behind.__getitem__)] += by_path[paths[index]]
-    for name, found in by_set.items():
-        order = generator(seed, "pieces", name).permutation(len(found))
-        by_set[name] = [found[index] for index in order]
+    for name, held in by_set.items():
+        order = generator(seed, "pieces", name).permutation(len(held))
+        by_set[name] = [held[index] for index in order]
     return by_set
 
 
 def _targets(
-    params: Protocol, seed: int, pieces: list[Piece], run: Runner
-) -> dict[str, VoiceStatistics]:
-    """Return the statistics of the seen voices, from pieces of the training set."""
-    used = {*params.attacks_train, *params.attacks_eval, *params.partial.attacks}
-    if not any(ATTACKS[name].needs_target for name in used):
-        return {}
+    params: Protocol, pieces: list[Piece], run: Runner
+) -> dict[str, list[VoiceStatistics]]:
+    """Return the statistics of the seen voices for each attack that converts to one.
+
+    Args:
+        pieces: those of the training set.
+
+    Returns:
+        by attack, in the order of the voices' names.
+    """
     by_voice: dict[str, list[Piece]] = {}
     for piece in pieces:
         by_voice.setdefault(piece.voice, []).append(piece)
-    conversion: ConversionParams = params.attacks.vc
-    heard = [by_voice[voice][: conversion.statistics_pieces] for voice in sorted(by_voice)]
-    return {found.voice: found for found in run(partial(_statistics, conversion), heard)}
+    targets = {}
+    for name in filter(needs_target, params.used()):
+        conversion: Conversion = getattr(params.attacks, name)
+        heard = [by_voice[voice][: conversion.statistics_pieces] for voice in sorted(by_voice)]
+        targets[name] = list(run(partial(_statistics, conversion), heard))
+    return targets
 
 
-def _statistics(params: ConversionParams, pieces: list[Piece]) -> VoiceStatistics:
+def _statistics(params: Conversion, pieces: list[Piece]) -> VoiceStatistics:
     return voice_statistics(pieces[0].voice, [load(piece) for piece in pieces], params)
 
 
@@ -414,7 +417,7 @@ def _jobs(
     params: Protocol,
     seed: int,
     by_set: dict[str, list[Piece]],
-    targets: dict[str, VoiceStatistics],
+    targets: dict[str, list[VoiceStatistics]],
 ) -> list[Job]:
     """List the utterances of all sets in the order of their ids, which says nothing of the class.
 
@@ -452,7 +455,7 @@ def _another(piece: Piece, pieces: list[Piece], rng: np.random.Generator) -> Pie
     others = [p for p in pieces if p.voice == piece.voice and p.prompt != piece.prompt]
     if not others:
         raise MixframeError(
-            f"partial.source = 'other', but {piece.voice}/{piece.prompt} is the voice's only prompt"
+            f"partial.source = 'other', but {piece.path} is the voice's only prompt"
         )
     return others[int(rng.integers(len(others)))]
 
@@ -461,19 +464,19 @@ def _context(
     params: Protocol,
     attack: str,
     voice: str,
-    targets: dict[str, VoiceStatistics],
+    targets: dict[str, list[VoiceStatistics]],
     rng: np.random.Generator,
 ) -> Context:
-    language = params.voices[voice].language
-    if attack == "-" or not ATTACKS[attack].needs_target:
+    """Return what the attack may know; a target voice is drawn if it needs one."""
+    language, speaker = params.voices[voice].language, params.voices[voice].speaker
+    if attack not in targets:
         return Context(language)
-    speaker = params.voices[voice].speaker
-    others = [name for name in sorted(targets) if params.voices[name].speaker != speaker]
+    others = [t for t in targets[attack] if params.voices[t.voice].speaker != speaker]
     if not others:
         raise MixframeError(
             f"attack '{attack}': no seen voice of another speaker than {speaker} to convert to"
         )
-    return Context(language, targets[others[int(rng.integers(len(others)))]])
+    return Context(language, others[int(rng.integers(len(others)))])
 
 
 def load(piece: Piece) -> Wave:
@@ -499,12 +502,10 @@ def make(params: Protocol, seed: int, job: Job) -> Made:
             first, last = trim(signal, chain, chain_rng)
             signal = signal[first:last]
     except MixframeError as error:
-        where = f"{job.piece.voice}/{job.piece.prompt}"
-        raise MixframeError(f"{job.utterance} from {where}: {error}") from error
+        raise MixframeError(f"{job.utterance} from {job.piece.path}: {error}") from error
     pcm = finish(signal, chain, chain_rng)
-    return Made(
-        encode_flac(pcm / 32768.0), pcm.size, [edge for region in regions for edge in region]
-    )
+    bounds = [edge for region in regions for edge in region]
+    return Made(encode_flac(pcm / 32768.0), pcm.size, bounds)
 
 
 def _version(params: Protocol, job: Job, piece: Piece, rng: np.random.Generator) -> Wave:
@@ -520,9 +521,6 @@ def _splice(
     params: Protocol, job: Job, rng: np.random.Generator, chain_rng: np.random.Generator
 ) -> tuple[Wave, list[tuple[int, int]]]:
     """Return the trimmed piece with regions of the attack in it, and the regions."""
-    # mixframe.splicing.planning imports the parameters of all stages, and those import this module.
-    from mixframe.splicing.rendering import render
-
     clean = band_limit(load(job.piece), params.chain)
     first, last = trim(clean, params.chain, chain_rng)
     spoofed = _version(params, job, job.other or job.piece, rng)

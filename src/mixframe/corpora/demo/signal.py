@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import Range, Section
-from mixframe.corpora.demo.attacks import check_names
+from mixframe.base.schema import Above0, AtLeast0, Count, Positive, Range, Section
+from mixframe.corpora.demo.attacks import AttackNames
 from mixframe.corpora.demo.attacks.context import Wave
 
 Pcm = npt.NDArray[np.int16]
@@ -38,12 +38,12 @@ class Pieces(Section):
         context_ms: silence kept around a piece for the attacks; the chain trims it.
     """
 
-    min_seconds: Annotated[float, Field(gt=0)]
-    max_seconds: Annotated[float, Field(gt=0)]
-    silence_db: Annotated[float, Field(gt=0)]
-    pause_db: Annotated[float, Field(gt=0)]
-    min_pause_ms: Annotated[float, Field(gt=0)]
-    context_ms: Annotated[float, Field(ge=0)]
+    min_seconds: Above0
+    max_seconds: Above0
+    silence_db: Above0
+    pause_db: Above0
+    min_pause_ms: Above0
+    context_ms: AtLeast0
 
 
 class Partial(Section):
@@ -63,21 +63,15 @@ class Partial(Section):
         max_gain_db: a part is brought to the level of what it replaces by at most this.
     """
 
-    attacks: Annotated[list[str], Field(min_length=1)]
+    attacks: AttackNames
     source: Literal["same", "other"]
-    max_regions: Annotated[int, Field(ge=1)]
+    max_regions: Positive
     ratio: Range
-    align_samples: Annotated[int, Field(ge=1)]
-    min_region_steps: Annotated[int, Field(ge=1)]
+    align_samples: Positive
+    min_region_steps: Positive
     min_level_db: float
-    crossfade_samples: Annotated[int, Field(ge=0)]
-    max_gain_db: Annotated[float, Field(ge=0)]
-
-    @field_validator("attacks")
-    @classmethod
-    def _known(cls, names: list[str]) -> list[str]:
-        check_names(names)
-        return names
+    crossfade_samples: Count
+    max_gain_db: AtLeast0
 
 
 class Chain(Section):
@@ -98,10 +92,10 @@ class Chain(Section):
         g722: whether the utterance is coded and decoded by G.722.
     """
 
-    highpass_hz: Annotated[float, Field(gt=0)]
+    highpass_hz: Above0
     lowpass_hz: Annotated[float, Field(gt=0, lt=SAMPLE_RATE / 2)]
-    filter_order: Annotated[int, Field(ge=1)]
-    trim_db: Annotated[float, Field(gt=0)]
+    filter_order: Positive
+    trim_db: Above0
     margin_ms: Range
     level_dbfs: Range
     max_crest_db: Range
@@ -148,8 +142,9 @@ def encode_g722(pcm: Pcm) -> bytes:
         stream.layout = "mono"
         frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
         frame.sample_rate = SAMPLE_RATE
-        for some in (frame, None):
-            container.mux(stream.encode(some))
+        # None asks for what the encoder still holds.
+        for part in (frame, None):
+            container.mux(stream.encode(part))
     return buffer.getvalue()
 
 
@@ -189,7 +184,7 @@ def cut(wave: Wave, params: Pieces) -> tuple[list[tuple[int, int]], Counter[str]
     pause = pause[pause[:, 1] - pause[:, 0] >= params.min_pause_ms / 10]
     shortest, longest = params.min_seconds * 100, params.max_seconds * 100
     context = round(params.context_ms / 10)
-    found: list[tuple[int, int]] = []
+    pieces: list[tuple[int, int]] = []
     lost: Counter[str] = Counter()
     waiting = [(0, level.size)]
     while waiting:
@@ -200,7 +195,7 @@ def cut(wave: Wave, params: Pieces) -> tuple[list[tuple[int, int]], Counter[str]
             continue
         first, last = start + int(active[0]), start + int(active[-1]) + 1
         if last - first <= longest:
-            found.append((max(start, first - context) * FRAME, min(end, last + context) * FRAME))
+            pieces.append((max(start, first - context) * FRAME, min(end, last + context) * FRAME))
             continue
         inside = pause[(pause[:, 0] >= first + shortest) & (pause[:, 1] <= last - shortest)]
         if len(inside) == 0:
@@ -208,7 +203,7 @@ def cut(wave: Wave, params: Pieces) -> tuple[list[tuple[int, int]], Counter[str]
             continue
         middle = int(inside[np.argmax(inside[:, 1] - inside[:, 0])].sum()) // 2
         waiting += [(middle, end), (start, middle)]
-    return found, lost
+    return pieces, lost
 
 
 def draw_regions(wave: Wave, params: Partial, rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -238,10 +233,10 @@ def draw_regions(wave: Wave, params: Partial, rng: np.random.Generator) -> list[
         lengths = params.min_region_steps + _split(spare, count, rng)
         gaps = _split(steps - total - (count - 1), count + 1, rng)
         starts = np.cumsum(gaps[:-1] + 1) - 1 + np.cumsum(lengths) - lengths
-        found = [(int(s), int(s + n)) for s, n in zip(starts, lengths, strict=True)]
-        quietest = min(float(power[start:end].mean()) for start, end in found)
+        placed = [(int(s), int(s + n)) for s, n in zip(starts, lengths, strict=True)]
+        quietest = min(float(power[start:end].mean()) for start, end in placed)
         if quietest > loudest:
-            best, loudest = found, quietest
+            best, loudest = placed, quietest
         if quietest >= wanted:
             break
     return [(start * step, end * step) for start, end in best]

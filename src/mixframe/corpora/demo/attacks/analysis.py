@@ -27,6 +27,16 @@ class Analysis(Section):
     frame_ms: float
 
 
+class Conversion(Analysis):
+    """`Analysis` of an attack that converts speech to another voice.
+
+    Attributes:
+        statistics_pieces: utterances of a target voice that its statistics are taken from.
+    """
+
+    statistics_pieces: int
+
+
 class Features(NamedTuple):
     """WORLD features.
 

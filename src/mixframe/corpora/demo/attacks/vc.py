@@ -3,21 +3,19 @@
 import numpy as np
 
 from mixframe.base.errors import MixframeError
-from mixframe.corpora.demo.attacks.analysis import Analysis, Features, analyse, render
+from mixframe.corpora.demo.attacks.analysis import Conversion, Features, analyse, render
 from mixframe.corpora.demo.attacks.context import Context, Wave
 
 
-class Params(Analysis):
-    """`Analysis`, and how the envelope is moved.
+class Params(Conversion):
+    """`Conversion`, and how the envelope is moved.
 
     Attributes:
         envelope_terms: cepstral terms that the difference of the mean log envelopes keeps; few
             make it smooth.
-        statistics_pieces: utterances of a target voice that its statistics are taken from.
     """
 
     envelope_terms: int
-    statistics_pieces: int
 
 
 def synthesise(wave: Wave, rng: np.random.Generator, context: Context, params: Params) -> Wave:
@@ -32,7 +30,7 @@ def synthesise(wave: Wave, rng: np.random.Generator, context: Context, params: P
             give.
     """
     target = context.target
-    assert target is not None, "the registry checks it"
+    assert target is not None, "`attacks.synthesise` checks it"
     f0, envelope, aperiodicity = analyse(wave, params)
     if target.log_envelope.shape != envelope.shape[1:]:
         raise MixframeError(
