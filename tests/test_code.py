@@ -111,11 +111,11 @@ def cells(values, stage="finetune"):
 
 def test_a_cell_has_its_own_plugins_and_no_others():
     heads = {name: cells([f"finetune.{name}"]) for name in ("lfcc", "lora", "mfpt_fgfm")}
-    assert "mixframe.models.lfcc" in heads["lfcc"]
+    assert "mixframe.training.systems.lfcc" in heads["lfcc"]
     assert "mixframe.models.backbone" not in heads["lfcc"]
     assert "mixframe.models.backbone" in heads["lora"]
-    assert "mixframe.models.voting" in heads["mfpt_fgfm"]
-    assert "mixframe.models.voting" not in heads["lora"]
+    assert "mixframe.models.fgfm" in heads["mfpt_fgfm"]
+    assert "mixframe.models.fgfm" not in heads["lora"]
     for modules in heads.values():
         assert {name for name in modules if ".stages." in name} == {
             "mixframe.stages.context",
@@ -143,7 +143,7 @@ def test_an_edit_reaches_the_cells_that_run_it_and_no_others(package):
     before = all_of_them()
     for path, reached in {
         "models/detector.py": {"lora"},
-        "models/lfcc.py": {"lfcc"},
+        "training/systems/lfcc.py": {"lfcc"},
         "splicing/patterns/regions.py": {"mfpt"},
         "splicing/patterns/short.py": set(),
         "audio/frames.py": {"lora", "mfpt"},

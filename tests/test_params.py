@@ -31,6 +31,7 @@ def test_params_yaml_begins_with_the_preset_and_its_grid_is_in_it():
 
 def change(tmp_path, edit):
     values = yaml.safe_load((ROOT / "presets" / "smoke.yaml").read_text())
+    values["base"] = "changed"
     edit(values)
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets" / "changed.yaml").write_text(yaml.safe_dump(values))

@@ -23,8 +23,8 @@ from mixframe.base.progress import log, progress
 from mixframe.base.schema import Section
 from mixframe.corpora.archives import GIB
 from mixframe.corpora.probe import Target, target
-from mixframe.corpora.source import pin
-from mixframe.corpora.trials import LeftOut, with_audio
+from mixframe.corpora.source import LeftOut, pin
+from mixframe.corpora.trials import with_audio
 from mixframe.metrics.protocol_file import NO_ATTACK
 
 if TYPE_CHECKING:

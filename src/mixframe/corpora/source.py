@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixframe.base.files import sha256_file
 from mixframe.base.folders import data_root, is_below_root, stored
@@ -88,3 +88,13 @@ class PublishedSection(Section):
     def modules(self) -> tuple[str, ...]:
         """Return the modules of the section and of the corpus."""
         return *super().modules(), f"mixframe.corpora.{self.kind}"
+
+
+class LeftOut(NamedTuple):
+    """A trial that the manifest lacks, or audio ("-" for set and label) that no protocol names."""
+
+    corpus: str
+    set: str
+    utterance: str
+    label: str
+    reason: str

@@ -1,7 +1,7 @@
 """From a downloaded corpus to its rows of the manifest."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,7 @@ from mixframe.base.progress import log
 from mixframe.corpora import PUBLISHED, archives
 from mixframe.corpora.archives import PublishedName
 from mixframe.corpora.probe import Target, probe
-from mixframe.corpora.source import Corpus, PublishedSection
+from mixframe.corpora.source import Corpus, LeftOut, PublishedSection
 from mixframe.metrics import protocol_file
 
 if TYPE_CHECKING:
@@ -55,16 +55,6 @@ class Protocol(PublishedSection):
         """Return the parts whose protocols are read."""
         corpus = PUBLISHED[self.kind]
         return [name for name in corpus.parts if corpus.subsets or name in self.sets]
-
-
-class LeftOut(NamedTuple):
-    """A trial that the manifest lacks, or audio ("-" for set and label) that no protocol names."""
-
-    corpus: str
-    set: str
-    utterance: str
-    label: str
-    reason: str
 
 
 def protocol(

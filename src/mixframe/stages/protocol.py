@@ -20,7 +20,7 @@ from mixframe.base.folders import located
 from mixframe.base.progress import log
 from mixframe.corpora.kinds import KINDS
 from mixframe.corpora.shortcuts import shortcuts
-from mixframe.corpora.trials import LeftOut
+from mixframe.corpora.source import LeftOut
 from mixframe.stages.context import Context, running
 
 

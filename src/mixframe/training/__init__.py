@@ -1,1 +1,1 @@
-"""One training loop and the data it is fed; pretrain, posttrain and finetune are its users."""
+"""Training: one loop and the data it is fed; pretrain, posttrain and finetune are its users."""

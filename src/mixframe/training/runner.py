@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
+from mixframe.base.folders import STATE
 from mixframe.base.processes import join
-from mixframe.experiment.layout import STATE
 from mixframe.models.norms import SLICE_INDEX
 from mixframe.training.data import Batch
 
