@@ -13,7 +13,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help env demo snakemake adopt test test-slurm lint lock clean-state
+.PHONY: help env demo snakemake test test-slurm lint lock clean-state
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -37,11 +37,6 @@ CORES ?= $(shell nproc)
 snakemake: $(READY)  ## The same pipeline with Snakemake, cells side by side on CORES cores
 	snakemake --cores $(CORES)
 	@mixframe show
-
-adopt: $(READY)  ## After dvc repro, checkout or pull: tell Snakemake that everything is up to date
-	@dvc status --quiet || { echo "dvc status is not clean: run dvc repro first" >&2; exit 1; }
-	snakemake --cores 1 --touch --quiet
-	@rm -rf .mixframe/ran
 
 test-slurm: $(READY)  ## The smoke pipeline through a SLURM of one node, started for the test (root)
 	tests/slurm/run.sh

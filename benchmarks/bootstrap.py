@@ -15,17 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from mixframe.metrics.bootstrap import bootstrap
+from mixframe.metrics.bootstrap import Settings, interval, resample
 from mixframe.metrics.detection import (
     DcfCosts,
     FloatArray,
+    Sample,
     eer_of_points,
     min_dcf_of_points,
-    point_metrics,
 )
+from mixframe.metrics.registry import METRICS, point_metrics
 
 N_BONAFIDE, N_SPOOF = 138_688, 542_086
 COSTS = DcfCosts(p_spoof=0.05, c_miss=1.0, c_fa=10.0)
+LEVEL = 0.95
 
 
 def naive_resample(
@@ -53,26 +55,27 @@ def main() -> None:
     rng = np.random.default_rng(0)
     bonafide, spoof = rng.normal(3, 1, N_BONAFIDE), rng.normal(0, 1, N_SPOOF)
     # The first call pays for imports, which belong to no metric.
-    point_metrics(bonafide[:10], spoof[:10], COSTS)
+    point_metrics(Sample(bonafide[:10], spoof[:10]), COSTS)
 
     start = time.perf_counter()
-    metrics = point_metrics(bonafide, spoof, COSTS)
+    metrics = point_metrics(Sample(bonafide, spoof), COSTS)
     point_seconds = time.perf_counter() - start
     print(f"point metrics of {bonafide.size + spoof.size:,} trials: {point_seconds:.2f} s")
 
     start = time.perf_counter()
-    result = bootstrap(
-        bonafide, spoof, COSTS, seed=0, resamples=options.resamples, workers=options.workers
-    )
+    settings = Settings(COSTS, "trial", options.resamples, LEVEL, 0, options.workers)
+    resampled = [metric for metric in METRICS if metric.interval]
+    values = resample({"": [(bonafide, spoof)]}, resampled, settings)[""]
     bootstrap_seconds = time.perf_counter() - start
     # The peak so far: the naive method has not run yet.
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{options.resamples:,} resamples, {options.workers} threads: {bootstrap_seconds:.2f} s, "
-        f"peak {peak_gb:.2f} GiB\n"
-        f"EER {metrics['eer']:.5f}, {result.eer.low:.5f} to {result.eer.high:.5f}; "
-        f"minDCF {metrics['min_dcf']:.5f}, {result.min_dcf.low:.5f} to {result.min_dcf.high:.5f}"
+        f"peak {peak_gb:.2f} GiB"
     )
+    for metric in resampled:
+        low, high = interval(values[metric.key], LEVEL)
+        print(f"{metric.name} {metrics[metric.key]:.5f}, {low:.5f} to {high:.5f}")
 
     start = time.perf_counter()
     children = np.random.SeedSequence(0).spawn(options.naive_resamples)

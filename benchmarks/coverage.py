@@ -19,8 +19,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mixframe.metrics.bootstrap import bootstrap
+from mixframe.metrics.bootstrap import Settings, interval, resample
 from mixframe.metrics.detection import DcfCosts, FloatArray, IntArray
+from mixframe.metrics.registry import EER
 
 SEPARATION = 2.5
 SPEAKERS, BONAFIDE_EACH, SPOOF_EACH = 60, 10, 30
@@ -49,18 +50,12 @@ def coverage(
         rng = np.random.default_rng(child)
         bonafide, speakers_b = draw_class(rng, SEPARATION, BONAFIDE_EACH, speaker_variance)
         spoof, speakers_s = draw_class(rng, 0.0, SPOOF_EACH, speaker_variance)
-        interval = bootstrap(
-            bonafide,
-            spoof,
-            COSTS,
-            seed=index,
-            groups=(speakers_b, speakers_s) if by_speaker else None,
-            resamples=resamples,
-            level=LEVEL,
-            workers=workers,
-        ).eer
-        held += interval.low <= truth <= interval.high
-        width += interval.high - interval.low
+        settings = Settings(COSTS, "trial", resamples, LEVEL, index, workers)
+        groups = (speakers_b, speakers_s) if by_speaker else None
+        values = resample({"": [(bonafide, spoof)]}, [EER], settings, groups)
+        low, high = interval(values[""][EER.key], LEVEL)
+        held += low <= truth <= high
+        width += high - low
     return held / sets, width / sets
 
 

@@ -6,10 +6,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixframe.base.errors import MixframeError
-from mixframe.metrics.bootstrap import CHUNK, bootstrap, paired_bootstrap
-from mixframe.metrics.detection import DcfCosts, eer, min_dcf
+from mixframe.metrics.bootstrap import CHUNK, Settings, difference, interval, resample
+from mixframe.metrics.detection import DcfCosts, Sample, cllr, eer, min_dcf
+from mixframe.metrics.registry import METRICS
 
 COSTS = DcfCosts(p_spoof=0.05, c_miss=1, c_fa=10)
+RESAMPLED = [metric for metric in METRICS if metric.interval]
+
+
+def how(seed=0, resamples=1000, level=0.95, workers=1):
+    return Settings(COSTS, "trial", resamples, level, seed, workers)
+
+
+def bootstrap(bonafide, spoof, groups=None, **options):
+    """(estimate, low, high) of each resampled metric of one system."""
+    settings = how(**options)
+    values = resample({"": [(bonafide, spoof)]}, RESAMPLED, settings, groups)[""]
+    return {key: (v[0], *interval(v, settings.level)) for key, v in values.items()}
+
+
+def paired(first, second, groups=None, **options):
+    """The difference of two systems in each resampled metric."""
+    settings = how(**options)
+    systems = {"first system": [first], "second system": [second]}
+    a, b = resample(systems, RESAMPLED, settings, groups).values()
+    return {key: difference(a[key], b[key], settings.level) for key in a}
 
 
 def draw(n=80, m=120, seed=0):
@@ -62,12 +83,10 @@ def percentiles(values, level=0.95):
 def test_by_trial_equals_plain_resampling(seed, resamples):
     bonafide, spoof = (np.sort(scores) for scores in draw(seed=seed))
     plain = plain_resamples([(bonafide, spoof)], seed, resamples)[:, 0]
-    result = bootstrap(bonafide, spoof, COSTS, seed=seed, resamples=resamples)
-    assert (result.eer.low, result.eer.high) == percentiles(plain[:, 0])
-    assert (result.min_dcf.low, result.min_dcf.high) == percentiles(plain[:, 1])
-    assert result.eer.estimate == eer(bonafide, spoof)
-    assert result.min_dcf.estimate == min_dcf(bonafide, spoof, COSTS)
-    assert (result.resampling.unit, result.resampling.n_units) == ("trial", 200)
+    assert bootstrap(bonafide, spoof, seed=seed, resamples=resamples) == {
+        "eer": (eer(bonafide, spoof), *percentiles(plain[:, 0])),
+        "min_dcf": (min_dcf(bonafide, spoof, COSTS), *percentiles(plain[:, 1])),
+    }
 
 
 def test_by_speaker_equals_plain_resampling():
@@ -77,11 +96,9 @@ def test_by_speaker_equals_plain_resampling():
     bonafide, spoof = bonafide[orders[0]], spoof[orders[1]]
     groups = groups[0][orders[0]], groups[1][orders[1]]
     plain = plain_resamples([(bonafide, spoof)], 3, 60, groups)[:, 0]
-    result = bootstrap(bonafide, spoof, COSTS, seed=3, resamples=60, groups=groups, level=0.8)
-    assert (result.eer.low, result.eer.high) == percentiles(plain[:, 0], 0.8)
-    assert (result.min_dcf.low, result.min_dcf.high) == percentiles(plain[:, 1], 0.8)
-    assert (result.resampling.unit, result.resampling.n_units) == ("speaker", 10)
-    assert result.resampling.redrawn == 0
+    result = bootstrap(bonafide, spoof, groups, seed=3, resamples=60, level=0.8)
+    assert result["eer"][1:] == percentiles(plain[:, 0], 0.8)
+    assert result["min_dcf"][1:] == percentiles(plain[:, 1], 0.8)
 
 
 def test_paired_equals_plain_resampling():
@@ -94,13 +111,13 @@ def test_paired_equals_plain_resampling():
     ]
     plain = plain_resamples(systems, 4, 60)
     differences = plain[:, 0] - plain[:, 1]
-    result = paired_bootstrap(*systems, COSTS, seed=4, resamples=60)
-    for k, difference in enumerate((result.eer, result.min_dcf)):
+    result = paired(*systems, seed=4, resamples=60)
+    for k, key in enumerate(("eer", "min_dcf")):
         values = differences[:, k]
-        assert (difference.low, difference.high) == percentiles(values)
+        assert (result[key]["low"], result[key]["high"]) == percentiles(values)
         rarer = min((values <= 0).sum(), (values >= 0).sum())
-        assert difference.p_value == min(1, 2 * (1 + rarer) / 61)
-    assert result.eer.estimate == eer(*systems[0]) - eer(*systems[1])
+        assert result[key]["p_value"] == min(1, 2 * (1 + rarer) / 61)
+    assert result["eer"]["difference"] == eer(*systems[0]) - eer(*systems[1])
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -108,12 +125,12 @@ def test_result_depends_on_the_seed_only(grouped):
     bonafide, spoof = draw()
     groups = speakers() if grouped else None
     results = [
-        bootstrap(bonafide, spoof, COSTS, seed=7, resamples=110, groups=groups, workers=workers)
+        bootstrap(bonafide, spoof, groups, seed=7, resamples=110, workers=workers)
         for workers in (1, 2, 5)
     ]
     assert results[0] == results[1] == results[2]
-    other = bootstrap(bonafide, spoof, COSTS, seed=8, resamples=110, groups=groups)
-    assert (other.eer.low, other.eer.high) != (results[0].eer.low, results[0].eer.high)
+    other = bootstrap(bonafide, spoof, groups, seed=8, resamples=110)
+    assert other["eer"][1:] != results[0]["eer"][1:]
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -126,10 +143,10 @@ def test_result_does_not_depend_on_row_order(grouped):
     def shuffled(pair):
         return tuple(values[row] for values, row in zip(pair, rows, strict=True))
 
-    for call, systems in ((bootstrap, first), (paired_bootstrap, (first, second))):
-        arguments = [shuffled(s) for s in systems] if call is paired_bootstrap else shuffled(first)
+    for call, systems in ((bootstrap, first), (paired, (first, second))):
+        arguments = [shuffled(s) for s in systems] if call is paired else shuffled(first)
         results = [
-            call(*scores, COSTS, seed=1, resamples=50, groups=g if grouped else None)
+            call(*scores, g if grouped else None, seed=1, resamples=50)
             for scores, g in ((systems, groups), (arguments, shuffled(groups)))
         ]
         assert results[0] == results[1]
@@ -138,35 +155,30 @@ def test_result_does_not_depend_on_row_order(grouped):
 def test_identical_systems_differ_by_nothing():
     system = draw()
     for groups in (None, speakers()):
-        result = paired_bootstrap(system, system, COSTS, seed=0, resamples=100, groups=groups)
-        for difference in (result.eer, result.min_dcf):
-            assert (difference.estimate, difference.low, difference.high) == (0, 0, 0)
-            assert difference.p_value == 1
+        result = paired(system, system, groups, resamples=100)
+        assert list(result) == ["eer", "min_dcf"]
+        for values in result.values():
+            assert values == {"difference": 0, "low": 0, "high": 0, "p_value": 1}
 
 
 def test_a_clear_difference_has_the_smallest_p_value():
     bonafide, spoof = draw()
-    result = paired_bootstrap(
-        (bonafide + 5, spoof), (bonafide, spoof), COSTS, seed=0, resamples=199
-    )
-    assert result.eer.high < 0
-    assert result.eer.p_value == 2 / 200
-    swapped = paired_bootstrap(
-        (bonafide, spoof), (bonafide + 5, spoof), COSTS, seed=0, resamples=199
-    )
-    assert swapped.eer.estimate == -result.eer.estimate
-    assert swapped.eer.p_value == 2 / 200
+    result = paired((bonafide + 5, spoof), (bonafide, spoof), resamples=199)["eer"]
+    assert result["high"] < 0
+    assert result["p_value"] == 2 / 200
+    swapped = paired((bonafide, spoof), (bonafide + 5, spoof), resamples=199)["eer"]
+    assert swapped["difference"] == -result["difference"]
+    assert swapped["p_value"] == 2 / 200
 
 
 def test_interval_width_is_that_of_the_normal_approximation():
     rng = np.random.default_rng(3)
     n = 20_000
     bonafide, spoof = rng.normal(2, 1, n), rng.normal(0, 1, n)
-    result = bootstrap(bonafide, spoof, COSTS, seed=0, resamples=300)
-    rate = result.eer.estimate
+    rate, low, high = bootstrap(bonafide, spoof, resamples=300)["eer"]
     expected = 2 * 1.96 * np.sqrt(rate * (1 - rate) / (2 * n))
-    assert result.eer.high - result.eer.low == pytest.approx(expected, rel=0.15)
-    assert result.eer.low < rate < result.eer.high
+    assert high - low == pytest.approx(expected, rel=0.15)
+    assert low < rate < high
 
 
 def test_speakers_widen_the_interval_of_dependent_trials():
@@ -174,29 +186,24 @@ def test_speakers_widen_the_interval_of_dependent_trials():
     names = np.repeat(np.arange(30), 20)
     bonafide = rng.normal(2, 1, 30)[names] + 0.1 * rng.normal(size=600)
     spoof = rng.normal(0, 1, 30)[names] + 0.1 * rng.normal(size=600)
-    by_trial = bootstrap(bonafide, spoof, COSTS, seed=0, resamples=300).eer
-    by_speaker = bootstrap(bonafide, spoof, COSTS, seed=0, resamples=300, groups=(names, names)).eer
-    assert by_speaker.high - by_speaker.low > 2 * (by_trial.high - by_trial.low)
+    _, low, high = bootstrap(bonafide, spoof, resamples=300)["eer"]
+    _, lower, higher = bootstrap(bonafide, spoof, (names, names), resamples=300)["eer"]
+    assert higher - lower > 2 * (high - low)
 
 
 def test_resamples_without_a_class_are_drawn_again():
     # Two speakers, one of each class: half of the draws hold one class only.
-    result = bootstrap(
-        [1.0, 2.0], [0.0, 3.0], COSTS, seed=0, resamples=200, groups=(["a", "a"], ["b", "b"])
-    )
-    assert 120 < result.resampling.redrawn < 290
-    assert result.resampling.resamples == 200
+    scores, groups = ([1.0, 2.0], [0.0, 3.0]), (["a", "a"], ["b", "b"])
+    values = resample({"": [scores]}, RESAMPLED, how(resamples=200), groups)[""]
     # Each kept resample holds both speakers once, so it is the data itself.
-    assert result.eer.low == result.eer.high == result.eer.estimate
+    assert values["eer"].tolist() == [eer(*scores)] * 201
 
 
 def test_integer_speakers_are_taken():
     bonafide, spoof = draw()
     names = speakers()
     numbers = tuple(np.array([int(name[3:]) for name in group]) for group in names)
-    results = [
-        bootstrap(bonafide, spoof, COSTS, seed=0, resamples=40, groups=g) for g in (names, numbers)
-    ]
+    results = [bootstrap(bonafide, spoof, groups, resamples=40) for groups in (names, numbers)]
     assert results[0] == results[1]
 
 
@@ -218,15 +225,26 @@ def test_integer_speakers_are_taken():
 )
 def test_options_are_refused_by_name(options, message):
     with pytest.raises(MixframeError, match=message):
-        bootstrap([1.0, 2.0], [0.0, 1.0], COSTS, **({"seed": 0, "resamples": 5} | options))
+        bootstrap([1.0, 2.0], [0.0, 1.0], **({"resamples": 5} | options))
 
 
 def test_bad_scores_are_refused_by_name():
     with pytest.raises(MixframeError, match="spoof scores: 0 trials"):
-        bootstrap([1.0], [], COSTS, seed=0)
+        bootstrap([1.0], [])
     with pytest.raises(MixframeError, match="second system, bonafide scores: 1 NaN"):
-        paired_bootstrap(([1.0], [0.0]), ([np.nan], [0.0]), COSTS, seed=0)
+        paired(([1.0], [0.0]), ([np.nan], [0.0]))
     with pytest.raises(
         MixframeError, match="second system, spoof: 2 scores, but 1 in the first run"
     ):
-        paired_bootstrap(([1.0], [0.0]), ([1.0], [0.0, 1.0]), COSTS, seed=0)
+        paired(([1.0], [0.0]), ([1.0], [0.0, 1.0]))
+
+
+def test_every_metric_can_be_resampled():
+    # By speaker, and two of each class: what is drawn is the data, or one class's half twice.
+    scores = [1.0, 4.0], [0.0, 3.0]
+    values = resample({"": [scores]}, METRICS, how(resamples=40), (["a", "b"], ["a", "b"]))[""]
+    drawn = [scores, ([1.0, 1.0], [0.0, 0.0]), ([4.0, 4.0], [3.0, 3.0])]
+    for metric in METRICS:
+        expected = {metric.value(Sample(*sample), COSTS) for sample in drawn}
+        assert set(values[metric.key]) == expected
+    assert values["cllr"][0] == cllr(*scores)

@@ -15,10 +15,10 @@ def test_gaussian_scores_have_a_closed_form():
     # N(2, 1) against N(0, 1): the log-likelihood ratio of x is 2 x - 2.
     rng = np.random.default_rng(0)
     n = 100_000
-    found = calibration.fit(rng.normal(2, 1, n), rng.normal(0, 1, n))
-    assert found is not None
-    assert found.slope == pytest.approx(2, abs=0.05)
-    assert found.offset == pytest.approx(-2, abs=0.05)
+    fitted = calibration.fit(rng.normal(2, 1, n), rng.normal(0, 1, n))
+    assert fitted is not None
+    assert fitted.slope == pytest.approx(2, abs=0.05)
+    assert fitted.offset == pytest.approx(-2, abs=0.05)
 
 
 @settings(max_examples=25, deadline=None)
@@ -50,9 +50,9 @@ def test_the_unit_of_the_scores_does_not_matter_and_no_neighbour_is_better(
 
 def test_a_swapped_sign_gives_a_negative_slope():
     rng = np.random.default_rng(1)
-    found = calibration.fit(-rng.normal(1, 1, 200), -rng.normal(0, 1, 200))
-    assert found is not None
-    assert found.slope < 0
+    fitted = calibration.fit(-rng.normal(1, 1, 200), -rng.normal(0, 1, 200))
+    assert fitted is not None
+    assert fitted.slope < 0
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -61,8 +61,8 @@ def test_separated_classes_have_no_calibration(order):
 
 
 def test_constant_scores_say_nothing():
-    found = calibration.fit([1.0, 1.0], [1.0])
-    assert found == calibration.Affine(0.0, 0.0)
+    fitted = calibration.fit([1.0, 1.0], [1.0])
+    assert fitted == calibration.Affine(0.0, 0.0)
 
 
 def test_bad_scores_are_refused_by_name():

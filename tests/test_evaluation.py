@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from mixframe.base.errors import MixframeError
 from mixframe.metrics import detection, evaluation
-from mixframe.metrics.bootstrap import holm, paired_bootstrap, pairwise_bootstrap
+from mixframe.metrics.bootstrap import holm, resample
 from mixframe.metrics.calibration import Affine
+from mixframe.metrics.registry import EER
 
 COSTS = detection.DcfCosts(p_spoof=0.05, c_miss=1.0, c_fa=10.0)
 BY_PROMPT = evaluation.Settings(COSTS, "prompt", resamples=50, level=0.95, seed=1)
@@ -85,14 +86,14 @@ def test_a_condition_of_one_class_or_one_speaker_has_no_rate_or_no_interval():
     table = trials()
     table.loc[table["label"] == "spoof", "codec"] = "none"
     table.loc[table["codec"] == "none", "prompt"] = "one"
-    found = evaluation.by_condition([table], "codec", BY_PROMPT)
-    assert (found["alaw"]["eer"], found["alaw"]["n_bonafide"], found["alaw"]["n_spoof"]) == (
+    figures = evaluation.by_condition([table], "codec", BY_PROMPT)
+    assert (figures["alaw"]["eer"], figures["alaw"]["n_bonafide"], figures["alaw"]["n_spoof"]) == (
         None,
         30,
         0,
     )
-    assert found["none"]["eer"] is not None
-    assert found["none"]["eer_low"] is None
+    assert figures["none"]["eer"] is not None
+    assert figures["none"]["eer_low"] is None
 
 
 def test_the_unit_is_the_speaker_where_every_trial_has_one():
@@ -100,52 +101,54 @@ def test_the_unit_is_the_speaker_where_every_trial_has_one():
     assert evaluation.unit_of(table) == "trial"
     assert evaluation.unit_of(table.assign(speaker=table["prompt"])) == "speaker"
     assert evaluation.unit_of(table.assign(speaker="one")) == "trial"
-    some = table["prompt"].where(table["label"] == "spoof", "-")
-    assert evaluation.unit_of(table.assign(speaker=some)) == "trial"
+    names = table["prompt"].where(table["label"] == "spoof", "-")
+    assert evaluation.unit_of(table.assign(speaker=names)) == "trial"
 
 
 def test_calibrated_figures_are_those_of_the_mapped_scores():
     runs = [trials(seed=0), trials(seed=1)]
     fitted = [Affine(2.0, -1.0), Affine(0.5, 0.25)]
-    found = evaluation.calibrated(runs, fitted, COSTS)
-    assert found is not None
+    figures = evaluation.calibrated(runs, fitted, COSTS)
+    assert figures is not None
     mapped = [[a(s) for s in classes(run)] for run, a in zip(runs, fitted, strict=True)]
-    assert found["cllr"] == pytest.approx(np.mean([detection.cllr(*m) for m in mapped]))
-    assert found["act_dcf"] == pytest.approx(
+    assert figures["cllr"] == pytest.approx(np.mean([detection.cllr(*m) for m in mapped]))
+    assert figures["act_dcf"] == pytest.approx(
         np.mean([detection.act_dcf(*m, COSTS) for m in mapped])
     )
-    assert (found["slope"], found["offset"]) == ([2.0, 0.5], [-1.0, 0.25])
+    assert (figures["slope"], figures["offset"]) == ([2.0, 0.5], [-1.0, 0.25])
     assert evaluation.calibrated(runs, [fitted[0], None], COSTS) is None
 
 
 def test_pairwise_differences_are_the_paired_ones():
     tables = {"a": trials(seed=0), "b": trials(seed=1), "c": trials(seed=2, separation=0.2)}
-    found = pairwise_bootstrap(
-        {name: [classes(table)] for name, table in tables.items()}, COSTS, seed=3, resamples=60
-    )
-    assert list(found) == [("a", "b"), ("a", "c"), ("b", "c")]
-    for (first, second), result in found.items():
-        rates = [detection.eer(*classes(tables[name])) for name in (first, second)]
-        assert result.eer.estimate == rates[0] - rates[1]
-    only = pairwise_bootstrap(
-        {name: [classes(tables[name])] for name in ("a", "b")}, COSTS, seed=3, resamples=60
-    )
-    assert only["a", "b"] == paired_bootstrap(
-        classes(tables["a"]), classes(tables["b"]), COSTS, seed=3, resamples=60
-    )
+    systems = {name: [classes(table)] for name, table in tables.items()}
+    values = resample(systems, [EER], BY_TRIAL)
+    assert list(values) == ["a", "b", "c"]
+    pairs = evaluation.differences({name: [table] for name, table in tables.items()}, BY_TRIAL)
+    assert list(zip(pairs["first"], pairs["second"], strict=True)) == [
+        ("a", "b"),
+        ("a", "c"),
+        ("b", "c"),
+    ]
+    for pair in pairs.itertuples():
+        rates = [detection.eer(*classes(tables[name])) for name in (pair.first, pair.second)]
+        assert pair.difference == rates[0] - rates[1]
+    alone = resample({name: systems[name] for name in ("a", "b")}, [EER], BY_TRIAL)
+    for name, figures in alone.items():
+        assert (figures["eer"] == values[name]["eer"]).all()
     with pytest.raises(MixframeError, match="b, spoof: 2 scores, but 1 in the first run"):
-        pairwise_bootstrap({"a": [([1.0], [0.0])], "b": [([1.0], [0.0, 1.0])]}, COSTS, seed=0)
+        resample({"a": [([1.0], [0.0])], "b": [([1.0], [0.0, 1.0])]}, [EER], BY_TRIAL)
 
 
 def test_supported_differences_survive_the_correction_for_many_pairs():
     # Ten systems, 45 pairs: 50 resamples alone could support nothing.
     systems = {f"s{i}": [trials(seed=0, separation=2.0 + 0.001 * i)] for i in range(9)}
     systems["bad"] = [trials(seed=9, separation=0.0)]
-    found = evaluation.differences(systems, BY_PROMPT)
-    assert len(found) == 45
-    assert found.loc[found["second"] == "bad", "supported"].all()
-    assert not found.loc[found["second"] != "bad", "supported"].any()
-    assert (found["p_holm"] >= found["p_value"]).all()
+    figures = evaluation.differences(systems, BY_PROMPT)
+    assert len(figures) == 45
+    assert figures.loc[figures["second"] == "bad", "supported"].all()
+    assert not figures.loc[figures["second"] != "bad", "supported"].any()
+    assert (figures["p_holm"] >= figures["p_value"]).all()
     assert evaluation.differences({"a": [trials()]}, BY_PROMPT).empty
 
 

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixframe.base.errors import MixframeError
-from mixframe.corpora import fetch
+from mixframe.base.progress import MIB
+from mixframe.corpora import fetch, unpack
 
 CONTENT = hashlib.shake_256(b"corpus").digest(700_000)
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -351,7 +352,7 @@ def refused(archive: Path, match: str, **limits: float) -> str:
     """Check that `archive` is refused by its name and that nothing else is left or changed."""
     before = names(archive.parent)
     with pytest.raises(MixframeError, match=match) as caught:
-        fetch.extract(archive, archive.parent / "out", **limits)  # type: ignore[arg-type]
+        unpack.extract(archive, archive.parent / "out", **limits)  # type: ignore[arg-type]
     assert str(archive) in str(caught.value)
     assert names(archive.parent) == before
     return str(caught.value)
@@ -375,7 +376,7 @@ trees = st.dictionaries(
 def test_what_was_packed_is_unpacked(kind: str, tree: Tree) -> None:
     with TemporaryDirectory() as name:
         archive = pack(Path(name, f"a.{kind}"), tree)
-        fetch.extract(archive, Path(name, "out"))
+        unpack.extract(archive, Path(name, "out"))
         assert tree_of(Path(name, "out")) == tree
         assert sorted(p.name for p in Path(name).iterdir()) == [f"a.{kind}", "out"]
 
@@ -383,9 +384,9 @@ def test_what_was_packed_is_unpacked(kind: str, tree: Tree) -> None:
 @pytest.mark.parametrize("kind", ["tar.gz", "zip"])
 def test_only_wanted_members_are_unpacked(tmp_path: Path, kind: str) -> None:
     archive = pack(tmp_path / f"a.{kind}", {"d/a.g722": b"1", "d/L": CONTENT, "b.g722": b""})
-    fetch.extract(archive, tmp_path / "out", lambda name: name.endswith(".g722"))
+    unpack.extract(archive, tmp_path / "out", lambda name: name.endswith(".g722"))
     assert tree_of(tmp_path / "out") == {"d/a.g722": b"1", "b.g722": b""}
-    fetch.extract(archive, tmp_path / "less", lambda name: name == "d/a.g722", max_bytes=1)
+    unpack.extract(archive, tmp_path / "less", lambda name: name == "d/a.g722", max_bytes=1)
     assert tree_of(tmp_path / "less") == {"d/a.g722": b"1"}
 
 
@@ -411,7 +412,7 @@ def test_names_outside_the_folder_are_refused(
     assert (tmp_path / "outside").read_text() == "mine"
     before = names(tmp_path)
     with pytest.raises(MixframeError, match=match):
-        fetch.extract(archive, tmp_path / "out", lambda n: n == "ok/a")
+        unpack.extract(archive, tmp_path / "out", lambda n: n == "ok/a")
     assert names(tmp_path) == before
 
 
@@ -456,13 +457,13 @@ def test_two_members_in_one_place_are_refused(tmp_path: Path, kind: str, second:
 
 @pytest.mark.parametrize("kind", ["tar.gz", "tar.xz", "zip"])
 def test_a_decompression_bomb_is_refused(tmp_path: Path, kind: str) -> None:
-    archive = pack(tmp_path / f"a.{kind}", {"ok": b"1", "zeros": bytes(20 * fetch.MIB)})
+    archive = pack(tmp_path / f"a.{kind}", {"ok": b"1", "zeros": bytes(20 * MIB)})
     refused(archive, "200 times its own size")
 
 
 def test_a_bomb_in_the_padding_of_a_tar_is_refused(tmp_path: Path) -> None:
     plain = pack(tmp_path / "a.tar", {"ok": b"1"}).read_bytes()
-    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(plain + bytes(20 * fetch.MIB)))
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(plain + bytes(20 * MIB)))
     refused(tmp_path / "a.tar.gz", "bytes follow the last member")
 
 
@@ -474,7 +475,7 @@ def test_limits_on_bytes_and_free_space(
     refused(archive, "to 703,000 bytes or more, over the limit for this", max_bytes=4_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4_000))
     with pytest.raises(MixframeError, match=r"free disk space|MiB free"):
-        fetch.extract(archive, tmp_path / "out")
+        unpack.extract(archive, tmp_path / "out")
     assert names(tmp_path) == [archive.name]
 
 
@@ -496,7 +497,7 @@ def test_a_cut_archive_is_refused_wherever_it_was_cut(tmp_path: Path, kind: str)
         archive.write_bytes(data[:length])
         refused(archive, "cut or damaged")
     archive.write_bytes(data[:end])
-    fetch.extract(archive, tmp_path / "out")
+    unpack.extract(archive, tmp_path / "out")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -512,7 +513,7 @@ def test_a_damaged_archive_is_unpacked_or_refused_but_nothing_else(
         data[int(position * len(data))] ^= value
         archive.write_bytes(data)
         try:
-            fetch.extract(archive, Path(name, "out"))
+            unpack.extract(archive, Path(name, "out"))
         except MixframeError as error:
             assert str(archive) in str(error)  # noqa: PT017
             assert [p.name for p in Path(name).iterdir()] == [archive.name]
@@ -523,12 +524,12 @@ def test_a_folder_that_is_there_is_kept_and_an_interrupted_attempt_is_not(tmp_pa
     left = tmp_path / ".out.unpacking"
     left.mkdir()
     (left / "stale").write_text("old")
-    fetch.extract(archive, tmp_path / "out")
+    unpack.extract(archive, tmp_path / "out")
     assert tree_of(tmp_path / "out") == {"a": b"new"}
     assert not left.exists()
     (tmp_path / "out" / "a").write_text("mine")
     with pytest.raises(MixframeError, match="already there"):
-        fetch.extract(archive, tmp_path / "out")
+        unpack.extract(archive, tmp_path / "out")
     assert tree_of(tmp_path / "out") == {"a": b"mine"}
 
 

@@ -86,14 +86,14 @@ def test_a_manifest_has_its_sets_as_subsets(tmp_path, make_manifest):
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("a,b,c\n", ["keys.txt:1: wrong separator (comma), 1 columns in 'a,b,c'"]),
-        ("a b c\n", ["keys.txt:1: 3 columns in 'a b c'"]),
+        ("a,b,c\n", ["keys.txt, line 1: wrong separator (comma), 1 columns in 'a,b,c'"]),
+        ("a b c\n", ["keys.txt, line 1: 3 columns in 'a b c'"]),
         (
             LA19 + "LA_1 LA_E_1 - - bona-fide\nx\n",
             [
-                ":3: duplicate trial 'LA_E_1', first on line 1",
-                ":3: label 'bona-fide', expected bonafide or spoof",
-                ":4: 1 columns in 'x', expected 5 as on line 1",
+                ", line 3: trial 'LA_E_1' is on line 1 already",
+                ", line 3: unknown label 'bona-fide', expected bonafide or spoof",
+                ", line 4: 1 fields, expected 5 separated by single spaces: 'x'",
             ],
         ),
         ("filename,cm-label\na,spoof\n", [":1: header 'filename,cm-label', expected"]),

@@ -11,8 +11,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from mixframe.base.errors import MixframeError
+from mixframe.metrics import registry
 from mixframe.metrics.detection import (
     DcfCosts,
+    Sample,
     TdcfCosts,
     act_dcf,
     cllr,
@@ -21,13 +23,10 @@ from mixframe.metrics.detection import (
     eer_official_sort,
     eer_rocch,
     eer_threshold,
-    matched_segments,
     min_dcf,
     min_tdcf,
-    point_metrics,
-    segment_f1,
-    segments,
 )
+from mixframe.metrics.segments import matched_segments, segment_f1, segments
 
 COSTS = DcfCosts(p_spoof=0.05, c_miss=1, c_fa=10)
 TDCF = TdcfCosts(
@@ -37,6 +36,10 @@ ASV = [1, 1.5, 3, 4], [0, 1.5, 2, 2.5], [0, 1.5, 2, 3]
 
 # Few distinct values, so that ties within and across the classes are the rule.
 TIED = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=30)
+
+
+def point_metrics(bonafide, spoof, costs):
+    return registry.point_metrics(Sample(bonafide, spoof), costs)
 
 
 def official_points(bonafide, spoof):

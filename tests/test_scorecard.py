@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from mixframe.cli import main
 from mixframe.metrics import detection
-from mixframe.metrics.scorefiles import write_keys, write_scores
+from mixframe.metrics.registry import point_metrics
+from mixframe.metrics.scorefiles import write_scores
 
 COSTS = detection.DcfCosts(p_spoof=0.05, c_miss=1, c_fa=10)
 JSON_KEYS = {
@@ -62,7 +63,8 @@ def folder(tmp_path, monkeypatch):
     labels = ["bonafide" if i % 2 else "spoof" for i in range(200)]
     dev = [2.0 * (label == "bonafide") + rng.normal() for label in labels]
     write_scores(tmp_path / "dev.tsv", names, dev)
-    write_keys(tmp_path / "dev_keys.tsv", names, labels)
+    rows = [f"{name}\t{label}\n" for name, label in zip(names, labels, strict=True)]
+    (tmp_path / "dev_keys.tsv").write_text("filename\tcm-label\n" + "".join(rows))
     return tmp_path
 
 
@@ -83,25 +85,25 @@ def values(folder, name="good.txt"):
 def test_the_published_subset_is_evaluated_by_speaker(folder):
     done = call("evaluate", "good.txt", "--keys", "keys.txt", "--json", "out.json")
     assert done.exit_code == 0
-    found = json.loads((folder / "out.json").read_text())
-    assert set(found) == JSON_KEYS
+    figures = json.loads((folder / "out.json").read_text())
+    assert set(figures) == JSON_KEYS
     bonafide, spoof = values(folder)
-    expected = detection.point_metrics(bonafide, spoof, COSTS)
-    assert {key: found[key] for key in expected} == expected
-    assert found["subset"] == "eval"
-    assert found["resampling"] == {
+    expected = point_metrics(detection.Sample(bonafide, spoof), COSTS)
+    assert {key: figures[key] for key in expected} == expected
+    assert figures["subset"] == "eval"
+    assert figures["resampling"] == {
         "unit": "speaker",
         "n_units": 38,
         "resamples": 1000,
         "level": 0.95,
         "seed": 0,
     }
-    assert found["eer_low"] <= found["eer"] <= found["eer_high"]
+    assert figures["eer_low"] <= figures["eer"] <= figures["eer_high"]
     for text in (
         "subset eval (300 of 400 trials)",
         "75 bona fide, 225 spoof",
         "1,000 resamples by speaker (38), seed 0",
-        f"{100 * found['eer']:.2f}  [{100 * found['eer_low']:.2f}, ",
+        f"{100 * figures['eer']:.2f}  [{100 * figures['eer_low']:.2f}, ",
     ):
         assert text in done.stdout
     assert done.stderr == ""
@@ -113,15 +115,15 @@ def test_breakdowns_asv_scores_and_calibration(folder):
         *("--by", "attack,codec", "--asv", "asv.txt"),
         *("--dev", "dev.tsv", "--dev-keys", "dev_keys.tsv", "--unit", "trial"),
     )
-    found = json.loads(done.stdout)
-    assert list(found["conditions"]) == ["attack", "codec"]
-    assert list(found["conditions"]["attack"]) == ["A07", "A08", "A09"]
-    assert sum(e["n_spoof"] for e in found["conditions"]["attack"].values()) == 225
-    assert {e["n_bonafide"] for e in found["conditions"]["attack"].values()} == {75}
-    assert sum(e["n_bonafide"] for e in found["conditions"]["codec"].values()) == 75
-    assert 0 < found["min_tdcf"] < 1
-    assert found["calibrated"]["cllr"] < found["cllr"]
-    assert found["calibrated"]["slope"] == pytest.approx(2, abs=0.7)
+    figures = json.loads(done.stdout)
+    assert list(figures["conditions"]) == ["attack", "codec"]
+    assert list(figures["conditions"]["attack"]) == ["A07", "A08", "A09"]
+    assert sum(e["n_spoof"] for e in figures["conditions"]["attack"].values()) == 225
+    assert {e["n_bonafide"] for e in figures["conditions"]["attack"].values()} == {75}
+    assert sum(e["n_bonafide"] for e in figures["conditions"]["codec"].values()) == 75
+    assert 0 < figures["min_tdcf"] < 1
+    assert figures["calibrated"]["cllr"] < figures["cllr"]
+    assert figures["calibrated"]["slope"] == pytest.approx(2, abs=0.7)
     text = call("evaluate", "good.txt", "--keys", "keys.txt", "--by", "codec", "--resamples", "9")
     assert text.stdout.splitlines()[-3].split()[:3] == ["codec", "bona", "fide"]
     assert text.stdout.splitlines()[-1].startswith("none ")
@@ -137,8 +139,8 @@ def test_the_same_figures_whatever_the_workers_and_the_order_of_the_rows(folder)
 
 def test_ties_have_their_official_rate_beside(folder):
     (folder / "good.txt").write_text("".join(f"T{i} 1\n" for i in range(400)))
-    found = json.loads(call("evaluate", "good.txt", "--keys", "keys.txt", "--json", "-").stdout)
-    assert (found["eer"], found["eer_official_sort"]) == (0.5, 1.0)
+    figures = json.loads(call("evaluate", "good.txt", "--keys", "keys.txt", "--json", "-").stdout)
+    assert (figures["eer"], figures["eer_official_sort"]) == (0.5, 1.0)
 
 
 def test_a_swapped_sign_and_few_speakers_are_warned_about(folder):
@@ -152,12 +154,12 @@ def test_a_swapped_sign_and_few_speakers_are_warned_about(folder):
 
 def test_compare_says_what_the_trials_support(folder):
     done = call("compare", "good.txt", "poor.txt", "--keys", "keys.txt", "--json", "out.json")
-    found = json.loads((folder / "out.json").read_text())
+    figures = json.loads((folder / "out.json").read_text())
     rates = [detection.eer(*values(folder, name)) for name in ("good.txt", "poor.txt")]
-    assert (found["eer"]["first"], found["eer"]["second"]) == tuple(rates)
-    assert found["eer"]["difference"] == rates[0] - rates[1] < 0
-    assert found["eer"]["high"] < 0
-    assert found["eer"]["p_value"] == pytest.approx(2 / 1001)
+    assert (figures["eer"]["first"], figures["eer"]["second"]) == tuple(rates)
+    assert figures["eer"]["difference"] == rates[0] - rates[1] < 0
+    assert figures["eer"]["high"] < 0
+    assert figures["eer"]["p_value"] == pytest.approx(2 / 1001)
     assert "The EER of the first system is lower (p at most 0.05)." in done.stdout
     same = call("compare", "good.txt", "good.txt", "--keys", "keys.txt", "--resamples", "10")
     assert "do not tell the two EERs apart" in same.stdout

@@ -12,9 +12,7 @@ from mixframe.metrics.scorefiles import (
     by_class,
     read_keys,
     read_scores,
-    score_format,
     sign_warning,
-    write_keys,
     write_scores,
 )
 
@@ -31,20 +29,17 @@ def put(tmp_path, text, name="scores.tsv"):
 def test_asvspoof5_scores(tmp_path):
     path = put(tmp_path, HEADER + "E_2\t1.5\nE_1\t-3e-2\n")
     table = read_scores(path)
-    assert score_format(path) == "asvspoof5"
     assert table.to_dict("list") == {"trial": ["E_2", "E_1"], "score": [1.5, -0.03]}
     assert table["score"].dtype == np.float64
 
 
 def test_2021_scores(tmp_path):
     path = put(tmp_path, "LA_E_2 1.5\nLA_E_1   -3\n\n")
-    assert score_format(path) == "2021"
     assert read_scores(path).to_dict("list") == {"trial": ["LA_E_2", "LA_E_1"], "score": [1.5, -3]}
 
 
 def test_2019_scores(tmp_path):
     path = put(tmp_path, "LA_E_1 - bonafide 2\nLA_E_2 A07 spoof -1.25\n")
-    assert score_format(path) == "2019"
     assert read_scores(path).to_dict("list") == {
         "trial": ["LA_E_1", "LA_E_2"],
         "score": [2.0, -1.25],
@@ -80,9 +75,6 @@ def test_scores_read_back_bit_for_bit(tmp_path_factory, scores):
 def test_written_bytes(tmp_path):
     write_scores(tmp_path / "s.tsv", ["b", "a"], np.array([0.1, -2], dtype=np.float64))
     assert (tmp_path / "s.tsv").read_bytes() == b"filename\tcm-score\nb\t0.1\na\t-2.0\n"
-    write_keys(tmp_path / "k.tsv", ["b", "a"], ["spoof", "bonafide"])
-    assert (tmp_path / "k.tsv").read_bytes() == b"filename\tcm-label\nb\tspoof\na\tbonafide\n"
-    assert read_keys(tmp_path / "k.tsv")["label"].tolist() == ["spoof", "bonafide"]
 
 
 @pytest.mark.parametrize(
@@ -173,12 +165,6 @@ def test_bad_scores_are_not_written(tmp_path, trials, scores, message):
     with pytest.raises(MixframeError, match=message):
         write_scores(path, trials, scores)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["earlier"]
-
-
-def test_bad_labels_are_not_written(tmp_path):
-    with pytest.raises(MixframeError, match="label 'fake' of trial 'b', expected bonafide or"):
-        write_keys(tmp_path / "k.tsv", ["a", "b"], ["spoof", "fake"])
-    assert not list(tmp_path.iterdir())
 
 
 def scores_table(**scores):

@@ -7,9 +7,8 @@ import pytest
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import sha256_file
-from mixframe.corpora import archives
+from mixframe.corpora import PUBLISHED, archives
 from mixframe.corpora.archives import Archive, Download, download
-from mixframe.corpora.published import KNOWN
 from tests.corpora.build import ARCHIVES, LAYOUT, packed, unpacked
 
 
@@ -24,6 +23,12 @@ def section(kind, path="", addresses=(), archives=None, disk_gb=0):
     )
 
 
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    """The data root of the test."""
+    monkeypatch.setenv("MIXFRAME_DATA", str(tmp_path / "root"))
+
+
 def tree(folder):
     return {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in sorted(folder.rglob("*"))}
 
@@ -32,26 +37,29 @@ def tree(folder):
 def test_an_unpacked_folder_is_used_as_it_is(tmp_path, kind, capsys):
     source = unpacked(kind, tmp_path / "lab")
     before = tree(source)
-    entry = download(section(kind, source), tmp_path / "data")
-    assert entry["roots"] == [str(source)]
+    entry = download(section(kind, source), tmp_path / "root" / "corpus")
+    assert entry["roots"] == ["data/corpus/in_place"]
     assert {f["path"] for f in entry["files"]} == {
-        str(source / protocol) for protocol, *_ in LAYOUT[kind].values()
+        f"data/corpus/in_place/{protocol}" for protocol, *_ in LAYOUT[kind].values()
     }
     assert tree(source) == before
-    assert [p.name for p in (tmp_path / "data").iterdir()] == [".lock"]
-    assert f"licence: {KNOWN[kind].licence}" in capsys.readouterr().err
+    names = {p.name for p in (tmp_path / "root" / "corpus").iterdir()}
+    assert names == {".lock", "in_place"}
+    assert f"licence: {PUBLISHED[kind].licence}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", LAYOUT)
 def test_a_folder_of_archives_stays_untouched(tmp_path, kind):
     source = packed(kind, unpacked(kind, tmp_path / "whole"), tmp_path / "lab")
     before = tree(source)
-    entry = download(section(kind, source), tmp_path / "data")
+    entry = download(section(kind, source), tmp_path / "root" / "corpus")
     assert tree(source) == before
     tars = [name for name in ARCHIVES[kind] if name.endswith(".tar")]
-    assert [r for r in entry["roots"] if r.endswith(".tar")] == [str(source / t) for t in tars]
+    assert [r for r in entry["roots"] if r.endswith(".tar")] == [
+        f"data/corpus/in_place/{t}" for t in tars
+    ]
     assert len(entry["files"]) == len(LAYOUT[kind])
-    assert download(section(kind, source), tmp_path / "data") == entry
+    assert download(section(kind, source), tmp_path / "root" / "corpus") == entry
 
 
 def test_a_cut_download_goes_on_and_is_unpacked(tmp_path, site):
@@ -62,18 +70,21 @@ def test_a_cut_download_goes_on_and_is_unpacked(tmp_path, site):
     site.cuts[name] = 20_000
     known = {"LA-keys-full.tar.gz": "", name: checksum}
     params = section(kind, addresses=[site.url], archives=known)
-    entry = download(params, tmp_path / "data")
+    entry = download(params, tmp_path / "root" / "corpus")
     assert (name, "bytes=20000-") in site.asked
     audio, problems = archives.audio(
-        [tmp_path / "data" / "ASVspoof2021_LA_eval"], KNOWN[kind].parts["keys"], tmp_path, ".flac"
+        [tmp_path / "root" / "corpus" / "ASVspoof2021_LA_eval"],
+        PUBLISHED[kind].parts["keys"],
+        tmp_path,
+        ".flac",
     )
     assert len(audio) == 8
     assert not problems
     assert [f["path"].endswith("ASVTorch_Kaldi/score.txt") for f in entry["asv"]] == [True]
     # What is there is not fetched again, even if the archives were removed to save space.
-    (tmp_path / "data" / name).unlink()
+    (tmp_path / "root" / "corpus" / name).unlink()
     asked = len(site.asked)
-    assert download(params, tmp_path / "data") == entry
+    assert download(params, tmp_path / "root" / "corpus") == entry
     assert len(site.asked) == asked
 
 
@@ -84,41 +95,43 @@ def test_a_wrong_checksum_leaves_nothing_to_unpack(tmp_path, site):
         kind, addresses=[site.url], archives={"release_in_the_wild.zip": "sha256:" + "0" * 64}
     )
     with pytest.raises(MixframeError, match=r"sha256 [0-9a-f]+, expected 000"):
-        download(params, tmp_path / "data")
-    assert [p.name for p in (tmp_path / "data").iterdir()] == [".lock"]
+        download(params, tmp_path / "root" / "corpus")
+    assert [p.name for p in (tmp_path / "root" / "corpus").iterdir()] == [".lock"]
 
 
 def test_the_second_address_serves_where_the_first_does_not(tmp_path, site):
     kind = "in_the_wild"
     packed(kind, unpacked(kind, tmp_path / "whole"), site.folder)
     params = section(kind, addresses=[f"{site.url}gone/", site.url])
-    assert download(params, tmp_path / "data")["files"]
+    assert download(params, tmp_path / "root" / "corpus")["files"]
 
 
 def test_without_network_the_message_says_what_to_fetch_and_where_to_put_it(tmp_path):
     with pytest.raises(MixframeError) as error:
-        download(section("asvspoof5", addresses=["http://127.0.0.1:1/"]), tmp_path / "data")
+        download(
+            section("asvspoof5", addresses=["http://127.0.0.1:1/"]), tmp_path / "root" / "corpus"
+        )
     text = str(error.value)
     for name in ARCHIVES["asvspoof5"]:
         assert name in text
     assert "from https://zenodo.org/records/14498691 into a folder" in text
     assert "key `path`" in text
-    assert f"put the files into {tmp_path / 'data'}/" in text
+    assert f"put the files into {tmp_path / 'root' / 'corpus'}/" in text
 
 
 def test_too_small_a_disk_is_named_before_anything_is_fetched(tmp_path, site):
     params = section("in_the_wild", addresses=[site.url], disk_gb=10**6)
     with pytest.raises(MixframeError, match=r"In-the-Wild with its archives needs .* `path`"):
-        download(params, tmp_path / "data")
+        download(params, tmp_path / "root" / "corpus")
     assert site.asked == []
 
 
 def test_a_folder_without_the_corpus_is_refused(tmp_path):
     with pytest.raises(MixframeError, match="no such folder"):
-        download(section("asvspoof5", tmp_path / "none"), tmp_path / "data")
+        download(section("asvspoof5", tmp_path / "none"), tmp_path / "root" / "corpus")
     (tmp_path / "lab").mkdir()
     with pytest.raises(MixframeError, match=r"none of the protocols of ASVspoof 5 in it"):
-        download(section("asvspoof5", tmp_path / "lab"), tmp_path / "data")
+        download(section("asvspoof5", tmp_path / "lab"), tmp_path / "root" / "corpus")
 
 
 def test_an_archive_that_leaves_its_folder_is_refused(tmp_path):
@@ -129,17 +142,17 @@ def test_an_archive_that_leaves_its_folder_is_refused(tmp_path):
         member.size = 1
         archive.addfile(member, io.BytesIO(b"x"))
     with pytest.raises(MixframeError, match=r"'\.\./outside': a name that leaves the folder"):
-        download(section(kind, source), tmp_path / "data")
+        download(section(kind, source), tmp_path / "root" / "corpus")
     assert not list(tmp_path.rglob("outside"))
-    names = {p.name for p in (tmp_path / "data").iterdir()}
-    assert names == {".lock", "LA-keys-full"}
+    names = {p.name for p in (tmp_path / "root" / "corpus").iterdir()}
+    assert names == {".lock", "in_place", "LA-keys-full"}
 
 
 def test_audio_that_is_there_twice_is_named(tmp_path):
     source = unpacked("asvspoof5", tmp_path / "lab")
     with tarfile.open(tmp_path / "flac_T_aa.tar", "w") as archive:
         archive.add(source / "flac_T", "flac_T")
-    part = KNOWN["asvspoof5"].parts["train"]
+    part = PUBLISHED["asvspoof5"].parts["train"]
     found, problems = archives.audio(
         [source, tmp_path / "flac_T_aa.tar"], part, source / part.protocol, ".flac"
     )
@@ -153,6 +166,6 @@ def test_a_cut_tar_is_named(tmp_path):
     with tarfile.open(path, "w") as archive:
         archive.add(source / "flac_T", "flac_T")
     path.write_bytes(path.read_bytes()[:30_000])
-    part = KNOWN["asvspoof5"].parts["train"]
+    part = PUBLISHED["asvspoof5"].parts["train"]
     with pytest.raises(MixframeError, match=r"flac_T_aa\.tar: not a tar, cut or damaged"):
         archives.audio([path], part, source / part.protocol, ".flac")

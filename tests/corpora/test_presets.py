@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mixframe.corpora.published import KNOWN
+from mixframe.corpora import PUBLISHED
 from tests.pipeline.conftest import ROOT, clone, ran, run
 
 NAMES = sorted(p.stem for p in (ROOT / "presets").glob("*.yaml"))
@@ -33,5 +33,5 @@ def test_the_pipeline_is_listed_without_touching_data(folder, name):
 def test_every_module_that_reads_a_corpus_is_a_dependency(folder):
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     for stage in ("download", "protocol"):
-        for kind in (*KNOWN, "known", "archives", "arena"):
+        for kind in (*PUBLISHED, "known", "archives", "arena"):
             assert f"src/mixframe/corpora/{kind}.py" in stages[stage]["deps"]

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixframe.base.errors import MixframeError
-from mixframe.corpora.protocol_file import parse, read
-from mixframe.corpora.published import KNOWN, Kind
+from mixframe.corpora import PUBLISHED
+from mixframe.corpora.kinds import KINDS
+from mixframe.metrics.protocol_file import parse, read
 
 REAL = {
     "asvspoof2019_la": [
@@ -33,7 +34,7 @@ REAL = {
 
 
 def write(tmp_path, kind, lines, head=True):
-    header = [KNOWN[kind].form.header] if KNOWN[kind].form.header and head else []
+    header = [PUBLISHED[kind].form.header] if PUBLISHED[kind].form.header and head else []
     path = tmp_path / "protocol"
     path.write_text("".join(f"{line}\n" for line in header + lines))
     return path
@@ -42,19 +43,20 @@ def write(tmp_path, kind, lines, head=True):
 def refused(tmp_path, kind, lines, n_trials=None):
     path = write(tmp_path, kind, lines)
     with pytest.raises(MixframeError) as error:
-        parse(path, KNOWN[kind].form, n_trials)
+        parse(path, PUBLISHED[kind].form, n_trials)
     return str(error.value).replace(str(path), "P")
 
 
 def test_every_corpus_has_a_kind():
-    assert set(Kind.__args__) == set(KNOWN) == set(REAL)
+    assert set(PUBLISHED) == set(REAL)
+    assert set(PUBLISHED) < set(KINDS)
 
 
 @pytest.mark.parametrize("kind", REAL)
 def test_real_lines_read(tmp_path, kind):
-    table = parse(write(tmp_path, kind, REAL[kind]), KNOWN[kind].form, 2)
+    table = parse(write(tmp_path, kind, REAL[kind]), PUBLISHED[kind].form, 2)
     assert set(table["label"]) == {"bonafide", "spoof"}
-    first = 2 if KNOWN[kind].form.header else 1
+    first = 2 if PUBLISHED[kind].form.header else 1
     assert table["line"].tolist() == [first, first + 1]
     if "attack" in table:
         assert table.loc[table["label"] == "bonafide", "attack"].tolist() == ["-"]
@@ -62,7 +64,7 @@ def test_real_lines_read(tmp_path, kind):
 
 def test_all_columns_are_kept(tmp_path):
     kind = "asvspoof2021_df"
-    row = parse(write(tmp_path, kind, REAL[kind]), KNOWN[kind].form).iloc[0].to_dict()
+    row = parse(write(tmp_path, kind, REAL[kind]), PUBLISHED[kind].form).iloc[0].to_dict()
     assert row == {
         "speaker": "LA_0023",
         "utterance": "DF_E_2000011",
@@ -80,7 +82,7 @@ def test_all_columns_are_kept(tmp_path):
         "line": 1,
     }
     kind = "in_the_wild"
-    row = parse(write(tmp_path, kind, REAL[kind]), KNOWN[kind].form).iloc[0].to_dict()
+    row = parse(write(tmp_path, kind, REAL[kind]), PUBLISHED[kind].form).iloc[0].to_dict()
     assert row == {"utterance": "0", "speaker": "Alec Guinness", "label": "spoof", "line": 2}
 
 
@@ -132,13 +134,13 @@ def test_files_in_another_encoding_are_refused(tmp_path, data, expected):
     path = tmp_path / "p.txt"
     path.write_bytes(data)
     with pytest.raises(MixframeError, match=expected):
-        parse(path, KNOWN["asvspoof2019_la"].form)
+        parse(path, PUBLISHED["asvspoof2019_la"].form)
 
 
 def test_in_the_wild_needs_its_header_and_wav_names(tmp_path):
     path = write(tmp_path, "in_the_wild", REAL["in_the_wild"], head=False)
     with pytest.raises(MixframeError, match=r"line 1: .* expected the header 'file,speaker,label'"):
-        parse(path, KNOWN["in_the_wild"].form)
+        parse(path, PUBLISHED["in_the_wild"].form)
     text = refused(tmp_path, "in_the_wild", ["7,Alec Guinness,spoof"])
     assert "P, line 2: '7' is no .wav file" in text
 
@@ -168,7 +170,7 @@ FIELDS = st.sampled_from(
 
 
 @given(
-    kind=st.sampled_from(sorted(KNOWN)),
+    kind=st.sampled_from(sorted(PUBLISHED)),
     lines=st.lists(
         st.one_of(
             st.lists(FIELDS, max_size=14).map(" ".join),
@@ -182,7 +184,7 @@ FIELDS = st.sampled_from(
 def test_whatever_is_in_a_file_it_is_read_whole_or_refused(
     tmp_path_factory, kind, lines, real, end
 ):
-    form = KNOWN[kind].form
+    form = PUBLISHED[kind].form
     lines = ([form.header] if form.header else []) + (REAL[kind] if real else []) + lines
     path = tmp_path_factory.mktemp("p") / "protocol"
     path.write_bytes(("\n".join(lines) + end).encode("utf-8", "surrogatepass"))
@@ -195,9 +197,9 @@ def test_whatever_is_in_a_file_it_is_read_whole_or_refused(
         assert set(table["label"]) <= {"bonafide", "spoof"}
 
 
-@given(data=st.binary(max_size=200), kind=st.sampled_from(sorted(KNOWN)))
+@given(data=st.binary(max_size=200), kind=st.sampled_from(sorted(PUBLISHED)))
 def test_bytes_never_raise_anything_else(tmp_path_factory, data, kind):
     path = tmp_path_factory.mktemp("p") / "protocol"
     path.write_bytes(data)
     with pytest.raises(MixframeError):
-        parse(path, KNOWN[kind].form)
+        parse(path, PUBLISHED[kind].form)

@@ -18,6 +18,8 @@ ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANAL
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ABLATION = {
+    "code@smoke",
+    "code_base@smoke",
     "splice@smoke-mfpt-1",
     "posttrain@smoke-mfpt-1",
     "finetune_posttrained@smoke-mfpt-1",
@@ -34,10 +36,15 @@ ABLATION = {
 """The cells that another injector policy of mfpt touches."""
 
 
-def run(folder, *command, ok=True):
+def run(folder, *command, ok=True, variables=None):
     """Run a command in a folder and return what it printed."""
     done = subprocess.run(
-        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=400
+        command,
+        cwd=folder,
+        env=ENVIRONMENT | (variables or {}),
+        capture_output=True,
+        text=True,
+        timeout=400,
     )
     if ok:
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -82,11 +89,11 @@ def ran(log):
     return set(re.findall(r"Running stage '([^']+)'", log))
 
 
-def change_injector(folder):
+def change_injector(folder, old="spoof", new="any"):
     """Change one leaf parameter: the ablation whose cells are ABLATION."""
     preset = folder / "presets" / "smoke.yaml"
     text = preset.read_text()
-    changed = re.sub(r"(?m)^(  mfpt:\n(?:    .*\n)*?    injector: )spoof$", r"\1any", text)
+    changed = re.sub(rf"(?m)^(  mfpt:\n(?:    .*\n)*?    injector: ){old}$", rf"\1{new}", text)
     assert changed != text
     preset.write_text(changed)
 
@@ -101,10 +108,20 @@ def repro(tmp_path_factory, worker_id):
             folder.mkdir()
             clone(folder)
             start = time.monotonic()
-            log = run(folder, "dvc", "repro")
+            # Recorded all along: tests/pipeline/test_truth.py looks at what the stages did.
+            seen = Path(f"{folder}.recorded")
+            seen.mkdir()
+            recorder = {"MIXFRAME_RECORD": str(seen), "PYTHONPATH": str(ROOT / "tests/recorder")}
+            log = run(folder, "dvc", "repro", variables=recorder)
             (folder / "repro.seconds").write_text(str(time.monotonic() - start))
             (folder / "repro.log").write_text(log)
     return folder
+
+
+@pytest.fixture(scope="session")
+def recorded(repro):
+    """What its stages were seen to run and to read, a file a command: tests/recorder."""
+    return Path(f"{repro}.recorded")
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,6 @@ pytestmark = pytest.mark.slow
 
 def commit(folder):
     run(folder, "git", "add", "-A")
-    # Git keeps the metrics of the demo; here it keeps those of smoke.
-    run(folder, "git", "add", "-f", "results/smoke/metrics")
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "x")
 
 
@@ -68,31 +66,75 @@ def test_every_trial_has_one_score_and_scoring_twice_changes_nothing(finished):
 
 
 def test_outputs_come_back_from_the_cache(finished):
-    before = results(finished, "**/*.safetensors", "**/*.tsv", "**/*.json", "report.html")
-    (finished / "kept").mkdir()
-    shutil.copytree(finished / "results", finished / "kept" / "results")
-    git_tracked = results(
-        finished,
-        "metrics/*",
-        "details/*",
-        "det/*",
-        "curves/*",
-        "figures/*",
-        "finetune/*/*/card.json",
-        "*.json",
-        "summary/*",
-        "checks/*",
-    )
+    before = results(finished, "**/*.*")
     shutil.rmtree(finished / "results")
-    for name, data in git_tracked.items():
-        path = finished / "results/smoke" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
     run(finished, "dvc", "checkout")
-    shutil.rmtree(finished / "kept")
-    after = results(finished, "**/*.safetensors", "**/*.tsv", "**/*.json", "report.html")
-    assert after == before
+    assert results(finished, "**/*.*") == before
     assert ran(run(finished, "dvc", "repro")) == set()
+
+
+def test_a_clone_that_pulls_has_nothing_to_run_and_both_sides_of_every_comparison(
+    finished, tmp_path
+):
+    run(finished, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    commit(finished)
+    run(finished, "dvc", "push")
+    run(finished, "git", "clone", "-q", str(finished), str(tmp_path / "second"))
+    second = tmp_path / "second"
+    run(second, "dvc", "pull")
+    assert "up to date" in run(second, "dvc", "status")
+    assert ran(run(second, "dvc", "repro")) == set()
+    assert results(second, "**/*.*") == results(finished, "**/*.*")
+    # Without data/ an edit behind the corpus runs as well.
+    preset = second / "presets/smoke.yaml"
+    preset.write_text(preset.read_text().replace("segment_iou: 0.5", "segment_iou: 0.9"))
+    assert "evaluate_frames@smoke-mfpt" in ran(run(second, "dvc", "repro"))
+    assert re.search(r"evaluate\.segment_iou\s+0\.5\s+0\.9", run(second, "dvc", "params", "diff"))
+    commit(second)
+    for kind in ("metrics", "plots"):
+        shown = run(second, "dvc", kind, "diff", "HEAD~1", "HEAD", "--json")
+        assert "error" not in shown.lower(), shown
+
+
+def test_a_value_changed_and_changed_back_comes_from_the_run_cache(finished):
+    before = results(finished, "**/*.*")
+    change_injector(finished)
+    assert ran(run(finished, "dvc", "repro")) == ABLATION
+    change_injector(finished, "any", "spoof")
+    # The fingerprints are looked at each time; all else is taken from the cache.
+    assert ran(run(finished, "dvc", "repro")) == {"code@smoke", "code_base@smoke"}
+    assert results(finished, "**/*.*") == before
+
+
+def test_an_experiment_changes_the_one_leaf_it_names_also_in_a_temporary_copy(finished):
+    commit(finished)
+    for where in ([], ["--temp"]):
+        value = 0.7 if where else 0.8
+        override = f"presets/smoke.yaml:evaluate.segment_iou={value}"
+        log = run(finished, "dvc", "exp", "run", *where, "-S", override)
+        assert "evaluate_frames@smoke-mfpt" in ran(log)
+        assert not [name for name in ran(log) if name.startswith(("finetune", "protocol"))]
+        run(finished, "git", "checkout", "presets", "dvc.lock")
+    shown = run(finished, "dvc", "exp", "show", "--csv")
+    assert ",0.7," in shown
+    assert ",0.8," in shown
+    # The corpus is made anew there, of the same downloads.
+    if (finished / "data").is_dir():
+        override = "presets/smoke.yaml:protocol.shortcut_min_eer=0.04"
+        log = run(finished, "dvc", "exp", "run", "--temp", "-S", override)
+        assert "protocol@smoke" in ran(log)
+    run(finished, "dvc", "checkout")
+
+
+def test_a_stage_finds_its_interpreter(finished, tmp_path):
+    shutil.copytree(finished / "workflow", tmp_path / "workflow")
+    command = ["/bin/sh", str(tmp_path / "workflow/mixframe"), "--version"]
+    bare = {"PATH": "/usr/bin:/bin"}
+    refused = subprocess.run(command, env=bare, capture_output=True, text=True)
+    assert refused.returncode == 127
+    assert "activate its environment" in refused.stderr
+    (tmp_path / ".venv").symlink_to(BIN.parent)
+    assert subprocess.run(command, env=bare, capture_output=True).returncode == 0
 
 
 KILLED = [
@@ -216,7 +258,7 @@ def test_missing_inputs_and_empty_sets_are_named(spoiled):
     (spoiled / "results/smoke/pretrain/model.safetensors").unlink()
     message = fails(spoiled, "finetune", "--system", "lora")
     assert "model.safetensors: no such file; the stage 'pretrain' makes it" in message
-    assert "finetune.nope: not in the preset; expected one of" in fails(
+    assert "grid.system has no 'nope'; expected one of lfcc, lora" in fails(
         spoiled, "finetune", "--system", "nope"
     )
 

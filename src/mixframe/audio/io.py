@@ -13,6 +13,7 @@ import soundfile
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path
+from mixframe.base.folders import DATA, located
 
 SAMPLE_RATE = 16_000
 """Hz. Every speech foundation model here takes 16 kHz; other rates are converted on reading."""
@@ -25,7 +26,8 @@ class AudioRef:
     """Where the encoded audio of an utterance is.
 
     Attributes:
-        path: a file, relative to the repository root or absolute.
+        path: a file; `data/...` is below the data root (`mixframe.base.folders`), any other path
+            relative to the repository root or absolute.
         offset: first byte inside `path`; 0 for a plain file.
         n_bytes: encoded bytes; 0 stands for the rest of the file.
     """
@@ -41,11 +43,13 @@ class AudioRef:
             MixframeError: the file is missing or shorter than it should be.
         """
         try:
-            with Path(self.path).open("rb") as stream:
+            with located(self.path).open("rb") as stream:
                 stream.seek(self.offset)
                 data = stream.read(self.n_bytes or -1)
         except FileNotFoundError as error:
-            raise MixframeError(f"{self.path}: no such audio file") from error
+            downloaded = self.path.startswith(f"{DATA}/")
+            hint = "; `mixframe download --preset NAME` fetches it" if downloaded else ""
+            raise MixframeError(f"{located(self.path)}: no such audio file{hint}") from error
         if len(data) < self.n_bytes:
             raise MixframeError(
                 f"{self.path}: ends {self.n_bytes - len(data)} bytes before the audio at byte "

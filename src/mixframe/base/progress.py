@@ -10,6 +10,8 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 
+MIB = 2**20
+
 
 def is_main() -> bool:
     """Tell whether this process speaks for its stage: the first one of several, or the only one."""
@@ -57,3 +59,23 @@ def progress(
             left = (now - start) / (done - initial) * (total - done)
             log(f"{what}: {done:,} of {total:,} {unit} ({done / total:.0%}), {left:.0f} s left")
     log(f"{what}: {done:,} {unit} in {time.monotonic() - start:.1f} s")
+
+
+def progress_bytes(positions: Iterable[int], n_bytes: int, what: str, start: int = 0) -> None:
+    """Run `positions`, which yields the bytes done so far, showing its progress in MiB.
+
+    Args:
+        n_bytes: its last position; 0 if that is not known.
+        start: bytes done earlier.
+    """
+    first, total = start // MIB, -(-n_bytes // MIB)
+
+    def mebibytes() -> Iterator[None]:
+        shown = first
+        for position in positions:
+            yield from [None] * (position // MIB - shown)
+            shown = max(shown, position // MIB)
+        yield from [None] * (total - shown)
+
+    for _ in progress(mebibytes(), total, what, "MiB", initial=first):
+        pass

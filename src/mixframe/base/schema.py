@@ -47,6 +47,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    def modules(self) -> tuple[str, ...]:
+        """Return the modules that a cell with this section among its parameters uses."""
+        return (type(self).__module__,)
+
 
 def sections(package: str, names: Mapping[str, str]) -> dict[str, Any]:
     """Import the sections of a table of plug-ins.

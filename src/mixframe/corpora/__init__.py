@@ -1,31 +1,22 @@
-"""Corpora. Published ones are listed in `published`; one made here has a line in each union."""
+"""Corpora that others distribute: each is one file that says all of it, and one line below.
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+What fetches and reads them is in `archives` and `trials`; `kinds` has these and the corpora that
+come in another way.
+"""
 
-from pydantic import Field
+from mixframe.corpora import (
+    asvspoof5,
+    asvspoof2019_la,
+    asvspoof2021_df,
+    asvspoof2021_la,
+    in_the_wild,
+)
+from mixframe.corpora.source import Corpus
 
-from mixframe.corpora import archives, arena, trials
-from mixframe.corpora.demo import corpus, source
-from mixframe.corpora.published import KNOWN
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-DownloadParams = Annotated[
-    source.Download | archives.Download | arena.Download, Field(discriminator="kind")
-]
-ProtocolParams = Annotated[
-    corpus.Protocol | trials.Protocol | arena.Protocol, Field(discriminator="kind")
-]
-
-DOWNLOAD: dict[str, Callable[..., dict[str, Any]]] = {
-    "arena": arena.download,
-    "demo": source.download,
-    **dict.fromkeys(KNOWN, archives.download),
-}
-PROTOCOL: dict[str, Callable[..., "pd.DataFrame"]] = {
-    "arena": arena.protocol,
-    "demo": corpus.protocol,
-    **dict.fromkeys(KNOWN, trials.protocol),
+PUBLISHED: dict[str, Corpus] = {
+    "asvspoof2019_la": asvspoof2019_la.CORPUS,
+    "asvspoof2021_la": asvspoof2021_la.CORPUS,
+    "asvspoof2021_df": asvspoof2021_df.CORPUS,
+    "asvspoof5": asvspoof5.CORPUS,
+    "in_the_wild": in_the_wild.CORPUS,
 }

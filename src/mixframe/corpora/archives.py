@@ -7,22 +7,24 @@ and as they are. Compressed archives are unpacked into data/<corpus>/, checked m
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from mixframe.audio.io import AudioRef
 from mixframe.base.errors import MixframeError, listing
-from mixframe.base.files import need_space, sha256_file, stage_lock
+from mixframe.base.files import need_space, stage_lock
+from mixframe.base.folders import stored
 from mixframe.base.progress import log
 from mixframe.base.schema import Section
-from mixframe.corpora import fetch
-from mixframe.corpora.published import KNOWN, Kind
-from mixframe.corpora.source import Corpus, Part
+from mixframe.corpora import PUBLISHED, fetch, unpack
+from mixframe.corpora.probe import Target, target
+from mixframe.corpora.source import Corpus, Part, PublishedSection, in_place, pin
 
 GIB = 2**30
+
+PublishedName: Any = Literal[*PUBLISHED]
 
 
 class Archive(Section):
@@ -39,7 +41,7 @@ class Archive(Section):
     bytes: Annotated[int, Field(ge=0)]
 
 
-class Download(Section):
+class Download(PublishedSection):
     """Where a corpus comes from.
 
     Attributes:
@@ -50,7 +52,7 @@ class Download(Section):
         disk_gb: what archives and unpacked files take together, checked before anything starts.
     """
 
-    kind: Kind
+    kind: PublishedName
     path: str
     addresses: list[Annotated[str, Field(pattern=r"^https?://\S+/$")]]
     archives: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")], Archive]
@@ -77,7 +79,7 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
             an archive cannot be fetched, is not the expected one, or is not safe to unpack. The
             message says what to fetch by hand and where to put it.
     """
-    corpus = KNOWN[params.kind]
+    corpus = PUBLISHED[params.kind]
     log(f"  {corpus.title}: {corpus.page}; licence: {corpus.licence}")
     with stage_lock(folder / ".lock", f"download of {corpus.title}"):
         if params.path:
@@ -95,14 +97,10 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
     asv = [path for name in corpus.asv for path in find(roots, name)]
     return {
         "kind": params.kind,
-        "roots": [root.as_posix() for root in roots],
-        "files": [_pin(path) for path in protocols],
-        "asv": [_pin(path) for path in asv],
+        "roots": [stored(root) for root in roots],
+        "files": [pin(path) for path in protocols],
+        "asv": [pin(path) for path in asv],
     }
-
-
-def _pin(path: Path) -> dict[str, Any]:
-    return {"path": path.as_posix(), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
 
 
 def _by_hand(params: Download, corpus: Corpus) -> str:
@@ -144,7 +142,7 @@ def _fetch(params: Download, corpus: Corpus, folder: Path) -> None:
 
 
 def _local(params: Download, corpus: Corpus, folder: Path) -> list[Path]:
-    source = Path(params.path)
+    source = in_place(params.path, folder)
     if not source.is_dir():
         raise MixframeError(f"path = {params.path}: no such folder; {_by_hand(params, corpus)}")
     unpacked = all(
@@ -173,19 +171,15 @@ def _open(archive: Path, folder: Path) -> list[Path]:
     """Return where to read the members of an archive, unpacked now if need be."""
     target = _target(archive, folder)
     if not target.exists():
-        fetch.extract(archive, target)
+        unpack.extract(archive, target)
     return [target]
 
 
 def find(roots: Iterable[Path], ending: str) -> list[Path]:
     """Return the files below `roots` whose path ends in `ending`, sorted."""
     parts = PurePosixPath(ending).parts
-    found = []
-    for folder, files in _walk(roots):
-        path = folder / parts[-1]
-        if parts[-1] in files and path.parts[-len(parts) :] == parts:
-            found.append(path)
-    return sorted(found)
+    paths = [folder / parts[-1] for folder, files in _walk(roots) if parts[-1] in files]
+    return sorted(path for path in paths if path.parts[-len(parts) :] == parts)
 
 
 def audio_folders(roots: Iterable[Path], part: Part, protocol: Path) -> list[Path]:
@@ -203,61 +197,48 @@ def _walk(roots: Iterable[Path]) -> Iterator[tuple[Path, list[str]]]:
                 yield Path(folder), files
 
 
-@dataclass(frozen=True)
-class Found:
-    """An audio file.
-
-    Attributes:
-        stamp: size and time of change of the file it is in; another stamp is another content.
-    """
-
-    ref: AudioRef
-    stamp: tuple[int, int]
-
-
 def audio(
     roots: Iterable[Path], part: Part, protocol: Path, suffix: str
-) -> tuple[dict[str, Found], list[str]]:
+) -> tuple[dict[str, Target], list[str]]:
     """List the audio of a part.
 
     Returns:
         the files by name without suffix, and a line for each name that is there twice.
     """
     roots = list(roots)
-    found: dict[str, Found] = {}
+    files: dict[str, Target] = {}
     problems = []
     for name, item in _listed(roots, part, protocol):
         stem = name.removesuffix(suffix)
         if stem == name:
             continue
-        if stem in found:
-            problems.append(f"{item.ref.path}: {name} is in {found[stem].ref.path} already")
-        found[stem] = item
-    return found, problems
+        if stem in files:
+            problems.append(f"{item.ref.path}: {name} is in {files[stem].ref.path} already")
+        files[stem] = item
+    return files, problems
 
 
-def _listed(roots: list[Path], part: Part, protocol: Path) -> Iterator[tuple[str, Found]]:
+def _listed(roots: list[Path], part: Part, protocol: Path) -> Iterator[tuple[str, Target]]:
     for folder in audio_folders(roots, part, protocol):
+        place = stored(folder)
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_file():
-                    info = entry.stat()
-                    yield entry.name, Found(AudioRef(entry.path), (info.st_size, info.st_mtime_ns))
+                    yield entry.name, target(AudioRef(f"{place}/{entry.name}"), entry.stat())
     ending = PurePosixPath(part.audio).parts
     for root in roots:
         if root.is_file():
             info = root.stat()
-            stamp = (info.st_size, info.st_mtime_ns)
             for member in _members(root):
                 *folders, name = PurePosixPath(member.name).parts
                 if tuple(folders[-len(ending) :]) == ending:
-                    ref = AudioRef(root.as_posix(), member.offset_data, member.size)
-                    yield name, Found(ref, stamp)
+                    ref = AudioRef(stored(root), member.offset_data, member.size)
+                    yield name, target(ref, info)
 
 
 def _members(archive: Path) -> Iterator[tarfile.TarInfo]:
     try:
-        with tarfile.open(archive, "r:", tarinfo=fetch.TarHeader) as tar:
+        with tarfile.open(archive, "r:", tarinfo=unpack.TarHeader) as tar:
             for member in tar:
                 # An AudioRef of 0 bytes would stand for the rest of the file.
                 if member.isreg() and member.size:

@@ -17,12 +17,15 @@ from pydantic import Field
 from mixframe.audio.io import AudioRef, TarWriter, tar_writer
 from mixframe.audio.manifest import COLUMNS
 from mixframe.base.errors import MixframeError, listing
-from mixframe.base.files import atomic_path, need_space, sha256_file, stage_lock
+from mixframe.base.files import atomic_path, need_space, stage_lock
+from mixframe.base.folders import data_root, stored
 from mixframe.base.progress import log, progress
 from mixframe.base.schema import Section
-from mixframe.corpora.archives import GIB, Found
-from mixframe.corpora.protocol_file import NO_ATTACK
+from mixframe.corpora.archives import GIB
+from mixframe.corpora.probe import Target, target
+from mixframe.corpora.source import pin
 from mixframe.corpora.trials import LeftOut, with_audio
+from mixframe.metrics.protocol_file import NO_ATTACK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,18 +88,15 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
             shards, or one is not of the documented form; with shard and row.
     """
     with stage_lock(folder / ".lock", f"download of {params.repo}"):
-        source = Path(params.path) if params.path else _fetch(params, folder)
+        source = data_root() / params.path if params.path else _fetch(params, folder)
         shards = sorted(source.glob(SHARDS))
         if not shards:
             raise MixframeError(f"{source}: no {SHARDS} in it; see {_page(params)}")
         tables = [folder / f"{shard.stem}.trials.parquet" for shard in shards]
         for shard, table in zip(shards, tables, strict=True):
-            if not table.is_file():
+            if not table.is_file() or not _tar(table).is_file():
                 _unpack(shard, table)
-    files = [
-        {"path": t.as_posix(), "bytes": t.stat().st_size, "sha256": sha256_file(t)} for t in tables
-    ]
-    return {"kind": params.kind, "files": files}
+    return {"kind": params.kind, "files": [pin(table) for table in tables]}
 
 
 def _page(params: Download) -> str:
@@ -110,13 +110,14 @@ def _fetch(params: Download, folder: Path) -> Path:
     log(f"  {_page(params)} at {params.revision}; licence: see there")
     if not any(folder.glob("*.trials.parquet")):
         need_space(folder, params.disk_gb * GIB, params.repo)
+    hub = folder / "hub"
     try:
-        found = snapshot_download(
+        snapshot_download(
             params.repo,
             repo_type="dataset",
             revision=params.revision,
             allow_patterns=[SHARDS],
-            local_dir=folder / "hub",
+            local_dir=hub,
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise MixframeError(
@@ -124,14 +125,18 @@ def _fetch(params: Download, folder: Path) -> Path:
             f"({type(error).__name__}). By hand: fetch {SHARDS} from {_page(params)} into a folder "
             "and write the folder that holds data/ into the key `path`"
         ) from error
-    return Path(found)
+    return hub
+
+
+def _tar(table: Path) -> Path:
+    """Return the tar with the audio of a table of trials."""
+    return table.with_name(table.name.removesuffix(".trials.parquet") + ".tar")
 
 
 def _unpack(shard: Path, table: Path) -> None:
     import pandas as pd
 
-    tar = table.with_name(f"{shard.stem}.tar")
-    with tar_writer(tar) as audio:
+    with tar_writer(_tar(table)) as audio:
         rows = pd.DataFrame(list(_trials(shard, audio)))
     # Once the table is there, the tar is whole.
     with atomic_path(table) as temporary:
@@ -219,7 +224,7 @@ def protocol(
     table = table.fillna("-").assign(set=params.set)
     if params.subsets:
         table = table[table["subset"].isin(params.subsets)]
-    files = _found(table)
+    files = _audio(table)
     trials = table.drop(columns=["shard", "offset", "n_bytes"])
     rows, unusable = with_audio(trials, files, params.kind, params.decode, workers)
     missing = [f"row {trial.line}: {trial.utterance}: {why}" for trial, why in unusable]
@@ -235,14 +240,14 @@ def protocol(
     return rows
 
 
-def _found(table: "pd.DataFrame") -> dict[str, Found]:
-    found = {}
+def _audio(table: "pd.DataFrame") -> dict[str, Target]:
+    files = {}
     for shard, rows in table.groupby("shard"):
-        tar = Path(str(shard).removesuffix(".trials.parquet") + ".tar")
+        tar = _tar(Path(str(shard)))
         if not tar.is_file():
-            raise MixframeError(f"{tar}: no such file; remove {shard} and run `mixframe download`")
+            raise MixframeError(f"{tar}: no such file; `mixframe download` makes it again")
         info = tar.stat()
         for row in rows.itertuples():
-            ref = AudioRef(tar.as_posix(), int(row.offset), int(row.n_bytes))
-            found[row.utterance] = Found(ref, (info.st_size, info.st_mtime_ns))
-    return found
+            ref = AudioRef(stored(tar), int(row.offset), int(row.n_bytes))
+            files[row.utterance] = target(ref, info)
+    return files

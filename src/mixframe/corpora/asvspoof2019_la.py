@@ -5,8 +5,8 @@ folders of dev and eval also hold utterances that only enrol speakers of the ver
 and are in no countermeasure protocol.
 """
 
-from mixframe.corpora.protocol_file import Format
 from mixframe.corpora.source import Corpus, Part
+from mixframe.metrics.protocol_file import ASVSPOOF2019_LA
 
 PROTOCOLS = "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm"
 SCORES = "ASVspoof2019_LA_asv_scores/ASVspoof2019.LA.asv"
@@ -15,7 +15,7 @@ CORPUS = Corpus(
     title="ASVspoof 2019 LA",
     page="https://datashare.ed.ac.uk/handle/10283/3336",
     licence="ODC-By 1.0",
-    form=Format(columns=("speaker", "utterance", "_", "attack", "label")),
+    form=ASVSPOOF2019_LA,
     parts={
         "train": Part(f"{PROTOCOLS}.train.trn.txt", "ASVspoof2019_LA_train/flac"),
         "dev": Part(f"{PROTOCOLS}.dev.trl.txt", "ASVspoof2019_LA_dev/flac"),

@@ -5,20 +5,14 @@ Lines of the keys read `SPEAKER TRIAL CODEC TRANSMISSION ATTACK KEY TRIM SUBSET`
 `eval` only.
 """
 
-from mixframe.corpora.protocol_file import Format
 from mixframe.corpora.source import Corpus, Part
-from mixframe.metrics import protocols
-
-SUBSETS = ("eval", "progress", "hidden")
+from mixframe.metrics.protocol_file import ASVSPOOF2021_LA, SUBSETS
 
 CORPUS = Corpus(
     title="ASVspoof 2021 LA",
     page="https://zenodo.org/records/4837263",
     licence="ODC-By 1.0; keys: see https://www.asvspoof.org",
-    form=Format(
-        columns=("speaker", "utterance", *protocols.COLUMNS[8][2:]),
-        choices={"subset": SUBSETS},
-    ),
+    form=ASVSPOOF2021_LA,
     parts={"keys": Part("LA/CM/trial_metadata.txt", "ASVspoof2021_LA_eval/flac")},
     subsets=SUBSETS,
     asv=("LA/ASV/trial_metadata.txt", "LA/ASV/ASVTorch_Kaldi/score.txt"),

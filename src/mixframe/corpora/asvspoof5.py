@@ -5,27 +5,14 @@ The protocols are named .tsv, but single spaces separate their fields and there 
 enrolment utterances of track 2.
 """
 
-from mixframe.corpora.protocol_file import Format
 from mixframe.corpora.source import Corpus, Part
+from mixframe.metrics.protocol_file import ASVSPOOF5
 
 CORPUS = Corpus(
     title="ASVspoof 5",
     page="https://zenodo.org/records/14498691",
     licence="ODC-By 1.0 (protocols and audio; see the LICENSE in the archives)",
-    form=Format(
-        columns=(
-            "speaker",
-            "utterance",
-            "gender",
-            "codec",
-            "codec_quality",
-            "codec_seed",
-            "attack_tag",
-            "attack",
-            "label",
-            "_",
-        )
-    ),
+    form=ASVSPOOF5,
     parts={
         "train": Part("ASVspoof5.train.tsv", "flac_T"),
         "dev": Part("ASVspoof5.dev.track_1.tsv", "flac_D"),

@@ -4,15 +4,15 @@
 spaces, and labels are `bona-fide` and `spoof`. Which system made a spoof is not known.
 """
 
-from mixframe.corpora.protocol_file import Format
 from mixframe.corpora.source import Corpus, Part
+from mixframe.metrics.protocol_file import Format
 
 CORPUS = Corpus(
     title="In-the-Wild",
     page="https://deepfake-total.com/in_the_wild",
     licence="see the corpus's page",
     form=Format(
-        columns=("utterance", "speaker", "label"),
+        "utterance,speaker,label",
         separator=",",
         header="file,speaker,label",
         labels={"bona-fide": "bonafide", "spoof": "spoof"},

@@ -50,6 +50,11 @@ class Target(NamedTuple):
     changed: int
 
 
+def target(ref: AudioRef, info: os.stat_result) -> Target:
+    """Return what to probe; `info` is of the file that `ref` points into."""
+    return Target(ref, info.st_size, info.st_mtime_ns)
+
+
 def probe(
     targets: Sequence[Target], cache: Path, decode: bool, workers: int, what: str
 ) -> list[Probed]:
@@ -114,8 +119,8 @@ def _store(
     stream: IO[str],
 ) -> Iterator[None]:
     """Append results to the cache as they come, yielding once a file."""
-    for chunk, found in zip(chunks, results, strict=True):
-        rows = [(keys[i], result) for i, result in zip(chunk, found, strict=True)]
+    for chunk, probed in zip(chunks, results, strict=True):
+        rows = [(keys[i], result) for i, result in zip(chunk, probed, strict=True)]
         known.update(rows)
         stream.write("".join(f"{json.dumps([*key, *result])}\n" for key, result in rows))
         stream.flush()
@@ -125,13 +130,13 @@ def _store(
 def _run(batches: Iterable[list[AudioRef]], decode: bool, workers: int) -> Iterator[list[Probed]]:
     """Probe batches in order, a bounded number of them under way."""
     if workers <= 1:
-        yield from (_probe_some(batch, decode) for batch in batches)
+        yield from (_probe_each(batch, decode) for batch in batches)
         return
     with pools.processes(workers) as pool:
-        yield from pools.ordered(pool, partial(_probe_some, decode=decode), batches, 4 * workers)
+        yield from pools.ordered(pool, partial(_probe_each, decode=decode), batches, 4 * workers)
 
 
-def _probe_some(refs: Sequence[AudioRef], decode: bool) -> list[Probed]:
+def _probe_each(refs: Sequence[AudioRef], decode: bool) -> list[Probed]:
     return [probe_one(ref, decode) for ref in refs]
 
 

@@ -1,9 +1,15 @@
 """What is known of a corpus that others distribute."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from mixframe.corpora.protocol_file import Format
+from mixframe.base.files import sha256_file
+from mixframe.base.folders import data_root, is_below_root, stored
+from mixframe.base.schema import Section
+from mixframe.metrics.protocol_file import Format
 
 
 @dataclass(frozen=True)
@@ -47,3 +53,38 @@ class Corpus:
     def divisions(self) -> tuple[str, ...]:
         """What a preset can make sets of."""
         return self.subsets or tuple(self.parts)
+
+
+def pin(path: Path) -> dict[str, Any]:
+    """Return what download.json says of a file; the same on every machine."""
+    return {"path": stored(path), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+
+
+def in_place(path: str, folder: Path) -> Path:
+    """Return the folder that the key `path` of a preset names, by a path that is stored portably.
+
+    A relative path is below the data root. A folder elsewhere gets a symbolic link from the data
+    root, `<corpus>/in_place`, so that nothing downstream depends on where this machine has it.
+
+    Args:
+        folder: data/<corpus>, which exists.
+    """
+    source = data_root() / path
+    if not source.is_dir() or is_below_root(source):
+        return source
+    link = folder / "in_place"
+    temporary = folder / ".in_place"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(source.absolute(), target_is_directory=True)
+    os.replace(temporary, link)
+    return link
+
+
+class PublishedSection(Section):
+    """A section of a published corpus; `kind` is its name and that of its module."""
+
+    kind: str
+
+    def modules(self) -> tuple[str, ...]:
+        """Return the modules of the section and of the corpus."""
+        return *super().modules(), f"mixframe.corpora.{self.kind}"

@@ -7,20 +7,19 @@ from pydantic import Field, model_validator
 
 from mixframe.audio.io import TarWriter
 from mixframe.base.errors import MixframeError, listing
+from mixframe.base.folders import STATE
 from mixframe.base.progress import log
-from mixframe.base.schema import Section
-from mixframe.corpora import archives, protocol_file
-from mixframe.corpora.archives import Found
+from mixframe.corpora import PUBLISHED, archives
+from mixframe.corpora.archives import PublishedName
 from mixframe.corpora.probe import Target, probe
-from mixframe.corpora.published import KNOWN, Kind
-from mixframe.corpora.source import Corpus
-from mixframe.experiment.layout import STATE
+from mixframe.corpora.source import Corpus, PublishedSection
+from mixframe.metrics import protocol_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Protocol(Section):
+class Protocol(PublishedSection):
     """How the trials of a corpus become sets of the manifest.
 
     Attributes:
@@ -33,7 +32,7 @@ class Protocol(Section):
         max_orphans: audio files that may be in no protocol.
     """
 
-    kind: Kind
+    kind: PublishedName
     sets: Annotated[dict[str, str], Field(min_length=1)]
     trials: dict[str, Annotated[int, Field(ge=1)]]
     decode: bool
@@ -42,7 +41,7 @@ class Protocol(Section):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        corpus = KNOWN[self.kind]
+        corpus = PUBLISHED[self.kind]
         unknown = [name for name in self.sets if name not in corpus.divisions]
         if unknown:
             raise ValueError(
@@ -54,7 +53,7 @@ class Protocol(Section):
 
     def parts(self) -> list[str]:
         """Return the parts whose protocols are read."""
-        corpus = KNOWN[self.kind]
+        corpus = PUBLISHED[self.kind]
         return [name for name in corpus.parts if corpus.subsets or name in self.sets]
 
 
@@ -87,13 +86,13 @@ def protocol(
     """
     import pandas as pd
 
-    corpus = KNOWN[params.kind]
+    corpus = PUBLISHED[params.kind]
     roots = [Path(root) for root in entry["roots"]]
     protocols = {name: _one_protocol(entry, corpus, name) for name in params.parts()}
     tables, problems = {}, []
     for name, path in protocols.items():
-        tables[name], found = protocol_file.read(path, corpus.form, params.trials[name])
-        problems += found
+        tables[name], bad = protocol_file.read(path, corpus.form, params.trials[name])
+        problems += bad
     if problems:
         raise MixframeError(f"{len(problems):,} problems in protocols\n{listing(problems)}")
     rows, left_out, missing, orphans = [], [], [], []
@@ -111,15 +110,15 @@ def protocol(
             missing.append(f"{path}, line {trial.line}: {trial.utterance}: {reason}")
             left_out.append(LeftOut(corpus.title, trial.set, trial.utterance, trial.label, reason))
         rows.append(used)
-    for what, found, allowed, key in (
+    for what, cases, allowed, key in (
         ("trials without usable audio", missing, params.max_missing, "max_missing"),
         ("audio files without a trial", orphans, params.max_orphans, "max_orphans"),
     ):
-        if len(found) > allowed:
-            problems.append(f"{len(found):,} {what}, {key} allows {allowed:,}:")
-            problems += found
-        elif found:
-            log(f"  {corpus.title}: {len(found):,} {what} (allowed: {allowed:,})")
+        if len(cases) > allowed:
+            problems.append(f"{len(cases):,} {what}, {key} allows {allowed:,}:")
+            problems += cases
+        elif cases:
+            log(f"  {corpus.title}: {len(cases):,} {what} (allowed: {allowed:,})")
     if problems:
         raise MixframeError(f"{corpus.title}: protocols and audio disagree\n{listing(problems)}")
     table = pd.concat(rows, ignore_index=True)
@@ -130,23 +129,23 @@ def protocol(
 def _one_protocol(entry: dict[str, Any], corpus: Corpus, name: str) -> Path:
     ending = Path(corpus.parts[name].protocol).parts
     paths = [Path(file["path"]) for file in entry["files"]]
-    found = [path for path in paths if path.parts[-len(ending) :] == ending]
-    if len(found) != 1:
-        where = ", ".join(map(str, found)) or f"nowhere in {', '.join(entry['roots'])}"
+    matching = [path for path in paths if path.parts[-len(ending) :] == ending]
+    if len(matching) != 1:
+        where = ", ".join(map(str, matching)) or f"nowhere in {', '.join(entry['roots'])}"
         raise MixframeError(
             f"{corpus.title}, part {name}: expected one {corpus.parts[name].protocol}, "
             f"found {where}; see {corpus.page}"
         )
-    return found[0]
+    return matching[0]
 
 
 def with_audio(
-    trials: "pd.DataFrame", files: dict[str, Found], name: str, decode: bool, workers: int
+    trials: "pd.DataFrame", files: dict[str, Target], name: str, decode: bool, workers: int
 ) -> tuple["pd.DataFrame", list[tuple[Any, str]]]:
     """Join trials with what their audio holds.
 
     Args:
-        trials: what `protocol_file.parse` returns, and set.
+        trials: what `metrics.protocol_file.parse` returns, and set.
         files: audio by utterance.
         name: of the cache of probed files.
 
@@ -159,16 +158,11 @@ def with_audio(
     here = trials["utterance"].isin(files)
     absent = [(trial, "no audio file") for trial in trials[~here].itertuples()]
     trials = trials[here]
-    found = [files[name] for name in trials["utterance"]]
-    probed = probe(
-        [Target(item.ref, *item.stamp) for item in found],
-        STATE / "probe" / f"{name}.jsonl",
-        decode,
-        workers,
-        f"probe {name}",
-    )
+    targets = [files[utterance] for utterance in trials["utterance"]]
+    cache = STATE / "probe" / f"{name}.jsonl"
+    probed = probe(targets, cache, decode, workers, f"probe {name}")
     usable = [not result.problem for result in probed]
-    refs = [item.ref for item in found]
+    refs = [target.ref for target in targets]
     rows = manifest_rows(trials).assign(
         path=[ref.path for ref in refs],
         offset=[ref.offset for ref in refs],
@@ -178,8 +172,8 @@ def with_audio(
         source_channels=[result.channels for result in probed],
     )
     broken = [
-        (trial, f"{item.ref.path}: {result.problem}")
-        for trial, item, result in zip(trials.itertuples(), found, probed, strict=True)
+        (trial, f"{ref.path}: {result.problem}")
+        for trial, ref, result in zip(trials.itertuples(), refs, probed, strict=True)
         if result.problem
     ]
     return rows[usable], absent + broken

@@ -1,14 +1,19 @@
-"""The stages of dvc.yaml as another engine needs them, and the way back into dvc.lock.
+"""The cells of dvc.yaml as Snakemake and the report need them, and the way back into dvc.lock.
 
 dvc.yaml stays the only definition of the pipeline: its stage templates become rules with wildcards,
-and the cells that DVC makes of them say what each one reads, writes and runs.
+and the cells that DVC makes of them say what each one reads, writes and runs. What is up to date is
+what DVC says; Snakemake is told by the times of files.
 """
 
 import logging
+import os
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dvc.dependency.param import ParamsDependency
 from dvc.dvcfile import load_file
@@ -18,12 +23,17 @@ from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
 
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import digest
+from mixframe.base.files import digest, json_text, write_text
+from mixframe.base.folders import STATE
+from mixframe.base.progress import log
 from mixframe.base.schema import read_yaml
-from mixframe.experiment.layout import STATE
+from mixframe.experiment import code, params
 from mixframe.experiment.templates import paths
 
 PIPELINE = "dvc.yaml"
+
+CODE = ("code", "code_base")
+"""The stages that write fingerprints of code, and the names of the folders they write them to."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,8 @@ class Cell:
     Attributes:
         name: DVC's, for instance posttrain@demo-mfpt-0.
         inputs: files it reads; where dvc.yaml names a folder, what other cells write there.
-        stamp: hash of the command and of the values of the parameters it reads.
+            Fingerprints of code are not among them.
+        stamp: hash of the command, of the values of the parameters it reads and of its code.
     """
 
     name: str
@@ -47,13 +58,18 @@ class Cell:
         """File that says this cell ran outside DVC and waits to be committed."""
         return STATE / "ran" / self.name
 
+    @property
+    def trigger(self) -> Path:
+        """File that is newer than the outputs where DVC says that the cell must run."""
+        return STATE / "cells" / self.name
+
 
 @dataclass(frozen=True)
 class Stage:
     """A stage of dvc.yaml: a rule with a wildcard for each dimension of its matrix.
 
     Attributes:
-        keys: the dimensions, in the order of dvc.yaml.
+        keys: the dimensions with more than one value in dvc.yaml, in its order.
         outputs: paths with {dimension} where values go.
         cells: by the values of `keys`.
     """
@@ -75,100 +91,96 @@ class Stage:
     @property
     def log(self) -> str:
         """Path of a cell's log with {dimension} where values go."""
-        rest = [key for key in self.keys if key != "preset"]
-        cell = "-".join(f"{{{key}}}" for key in rest) or "all"
-        folder = "logs/{preset}" if "preset" in self.keys else "logs"
-        return f"{folder}/{self.name}/{cell}.log"
+        cell = "-".join(f"{{{key}}}" for key in self.keys) or "all"
+        return f"logs/{self.name}/{cell}.log"
 
     def cell(self, values: Mapping[str, str]) -> Cell:
         """Return the cell with these values of the dimensions."""
         return self.cells[tuple(values[key] for key in self.keys)]
 
 
+@contextmanager
+def _repo(root: Path) -> Iterator[Repo]:
+    try:
+        with Repo(str(root)) as repo:
+            yield repo
+    except DvcException as error:
+        raise MixframeError(f"{root / PIPELINE}: {error}") from error
+
+
 def read_stages(root: Path = Path()) -> list[Stage]:
-    """Read dvc.yaml through DVC's index.
+    """Read dvc.yaml through DVC's index, but for the stage that fingerprints code.
 
     Raises:
-        MixframeError: a template's output is not the one DVC makes of it.
+        MixframeError: DVC cannot read it, or an output's path is made of something else than the
+            dimensions.
     """
-    templates = read_yaml(root / PIPELINE)["stages"]
-    with Repo(str(root)) as repo:
-        cells = _cells(repo.index.stages)
-        resolver = load_file(repo, str(root / PIPELINE)).resolver
-        items = {
-            name: getattr(definition, "normalized_iterable", {"": {}})
-            for name, definition in resolver.definitions.items()
-        }
-    stages = []
-    for name, template in templates.items():
-        made = {}
-        for key, item in items[name].items():
-            values = {dimension: str(value) for dimension, value in item.items()}
-            made[tuple(values.values())] = values, cells[f"{name}@{key}" if key else name]
-        if not made:
-            continue
-        keys = tuple(next(iter(made.values()))[0])
-        outputs = [_pattern(path) for path in paths(template, "outs", "metrics", "plots")]
-        if not keys:
-            outputs = made[()][1].outputs
-        for values, cell in made.values():
-            wanted = sorted(path.format(**values) for path in outputs)
-            if wanted != sorted(cell.outputs):
-                raise MixframeError(
-                    f"{PIPELINE}: stage {name}: an output uses something else than ${{item...}}; "
-                    f"read as {wanted[0]}, where DVC has {sorted(cell.outputs)[0]}"
-                )
-        stages.append(Stage(name, keys, outputs, {k: cell for k, (_, cell) in made.items()}))
-    return stages
+    with _repo(root) as repo:
+        return _stages(repo, root)
 
 
-def _pattern(path: str) -> str:
-    return re.sub(r"\$\{item\.(\w+)\}", r"{\1}", path)
-
-
-def _cells(stages: Iterable[PipelineStage]) -> dict[str, Cell]:
-    stages = list(stages)
+def _stages(repo: Repo, root: Path) -> list[Stage]:
+    stages = list(repo.index.stages)
     made = [out.def_path for stage in stages for out in stage.outs]
-    return {
-        stage.addressing: Cell(
-            stage.addressing,
-            _command(stage),
-            [path for dep in _files(stage) for path in _beneath(dep, made)],
-            [out.def_path for out in stage.outs],
-            _stamp(stage),
-        )
-        for stage in stages
-    }
+    cells = {stage.addressing: _cell(stage, made) for stage in stages}
+    resolver = load_file(repo, str(root / PIPELINE)).resolver
+    rules = []
+    for name, template in read_yaml(root / PIPELINE)["stages"].items():
+        items = getattr(resolver.definitions[name], "normalized_iterable", {"": {}})
+        if name not in CODE and items:
+            keyed = {key: cells[f"{name}@{key}" if key else name] for key in items}
+            rules.append(_rule(name, template, items, keyed))
+    return rules
+
+
+def _rule(
+    name: str, template: Mapping[str, Any], items: Mapping[str, Any], cells: Mapping[str, Cell]
+) -> Stage:
+    values = {key: {k: str(v) for k, v in item.items()} for key, item in items.items()}
+    first = next(iter(values.values()))
+    preset = first.get("preset", "")
+    keys = tuple(key for key in first if key != "preset")
+
+    def pattern(path: str) -> str:
+        return re.sub(r"\$\{item\.(\w+)\}", r"{\1}", path).replace("{preset}", preset)
+
+    outputs = [pattern(path) for path in paths(template, "outs", "metrics", "plots")]
+    if not first:
+        outputs = next(iter(cells.values())).outputs
+    for key, cell in cells.items():
+        wanted = sorted(path.format(**values[key]) for path in outputs)
+        if wanted != sorted(cell.outputs):
+            raise MixframeError(
+                f"{PIPELINE}: stage {name}: an output uses something else than ${{item...}}; "
+                f"read as {wanted[0]}, where DVC has {sorted(cell.outputs)[0]}"
+            )
+    chosen = {tuple(values[key][k] for k in keys): cell for key, cell in cells.items()}
+    return Stage(name, keys, outputs, chosen)
+
+
+def _cell(stage: PipelineStage, made: Iterable[str]) -> Cell:
+    return Cell(
+        stage.addressing,
+        _command(stage),
+        [path for dep in _files(stage) if not is_code(dep) for path in _beneath(dep, made)],
+        [out.def_path for out in stage.outs],
+        _stamp(stage),
+    )
 
 
 def _command(stage: PipelineStage) -> str:
     return stage.cmd if isinstance(stage.cmd, str) else " && ".join(stage.cmd)
 
 
-def _files(stage: PipelineStage) -> Iterable[str]:
+def _files(stage: PipelineStage) -> Iterator[str]:
     for dep in stage.deps:
         if not isinstance(dep, ParamsDependency):
             yield dep.def_path
 
 
-def make_folders(root: Path = Path()) -> None:
-    """Make the folders that stages read from other stages, where there are none yet.
-
-    `dvc repro --dry` stops at a dependency that it cannot hash (DVC's issues 9021 and 9818), and a
-    folder without files can be.
-
-    Raises:
-        MixframeError: DVC cannot read the pipeline.
-    """
-    try:
-        with Repo(str(root)) as repo:
-            stages = list(repo.index.stages)
-    except DvcException as error:
-        raise MixframeError(f"{root / PIPELINE}: {error}") from error
-    made = [out.def_path for stage in stages for out in stage.outs]
-    for path in {path for stage in stages for path in _files(stage)}:
-        if _beneath(path, made) != [path]:
-            (root / path).mkdir(parents=True, exist_ok=True)
+def is_code(path: str) -> bool:
+    """Tell whether a dependency is the fingerprint of a cell's code."""
+    return path.split("/")[2] in CODE if path.startswith("results/") else False
 
 
 def _beneath(path: str, made: Iterable[str]) -> list[str]:
@@ -180,14 +192,124 @@ def _stamp(stage: PipelineStage) -> str:
     values = {
         dep.def_path: dep.read_params() for dep in stage.deps if isinstance(dep, ParamsDependency)
     }
-    return digest({"command": _command(stage), "values": values})
+    prints = [Path(stage.repo.root_dir, path) for path in _files(stage) if is_code(path)]
+    hashes = [path.read_text() for path in prints if path.is_file()]
+    return digest({"command": _command(stage), "values": values, "code": hashes})
+
+
+def make_folders(root: Path = Path()) -> None:
+    """Make the folders that stages read from other stages, where there are none yet.
+
+    `dvc repro --dry` stops at a dependency that it cannot hash (DVC's issues 9021 and 9818), and a
+    folder without files can be. Fingerprints of code are written for the same reason.
+
+    Raises:
+        MixframeError: DVC cannot read the pipeline, or the preset is not valid.
+    """
+    with _repo(root) as repo:
+        _write_code(repo, root)
+        stages = list(repo.index.stages)
+    made = [out.def_path for stage in stages for out in stage.outs]
+    for path in {path for stage in stages for path in _files(stage)}:
+        if _beneath(path, made) != [path] and not (root / path).is_file():
+            (root / path).mkdir(parents=True, exist_ok=True)
+
+
+def write_code(root: Path = Path(), folders: Sequence[str] = CODE) -> None:
+    """Write fingerprints of the code of cells, and remove what earlier grids left.
+
+    Args:
+        folders: which of `CODE` to write.
+
+    Raises:
+        MixframeError: DVC cannot read the pipeline, or the preset is not valid.
+    """
+    with _repo(root) as repo:
+        _write_code(repo, root, folders)
+        _tidy(repo, root)
+
+
+def _write_code(repo: Repo, root: Path, folders: Sequence[str] = CODE) -> None:
+    presets: dict[str, Any] = {}
+    written = set()
+    for stage in repo.index.stages:
+        for path in filter(is_code, _files(stage)):
+            if path in written or path.split("/")[2] not in folders:
+                continue
+            written.add(path)
+            values = []
+            for dep in stage.deps:
+                if isinstance(dep, ParamsDependency) and dep.def_path != "params.yaml":
+                    name = Path(dep.def_path).stem
+                    preset = presets.setdefault(name, params.read_preset(name, root))
+                    values += [params.value_of(preset, key) for key in dep.params]
+            hashes = code.fingerprint(code.stage_of(_command(stage)), values)
+            text = json_text(hashes)
+            if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text:
+                write_text(root / path, text)
+    for folder in {Path(*Path(path).parts[:3]) for path in written}:
+        for file in (root / folder).rglob("*"):
+            if file.is_file() and str(file.relative_to(root)) not in written:
+                file.unlink()
+
+
+def _tidy(repo: Repo, root: Path) -> None:
+    """Remove outputs of cells that are no longer in the grid, which folders would else contain.
+
+    DVC's cache keeps them: `dvc checkout` of a commit that has the cell brings them back.
+    """
+    made = {out.def_path for stage in repo.index.stages for out in stage.outs}
+    for stage in _stages(repo, root):
+        for pattern in stage.outputs:
+            anything = re.sub(r"\{\w+\}", "*", pattern)
+            for path in sorted(root.glob(anything)) if "*" in anything else ():
+                name = path.relative_to(root).as_posix()
+                if name not in made:
+                    log(f"  {name}: removed, no cell of the grid makes it")
+                    path.unlink()
+
+
+def follow_dvc(root: Path = Path()) -> None:
+    """Make the times of files say to Snakemake what DVC says of the cells.
+
+    Fingerprints of code are brought up to date, and cells that a killed run of Snakemake finished
+    are committed. Then a cell that DVC finds changed gets a trigger newer than all its outputs; of
+    one that is up to date the trigger is older, and so are its inputs.
+
+    Raises:
+        MixframeError: DVC cannot read the pipeline, or the preset is not valid.
+    """
+    write_code(root)
+    commit(root)
+    with _repo(root) as repo:
+        changed = repo.status()
+        stages = {stage.addressing: stage for stage in plan_repro(repo.index.graph)}
+        made = [out.def_path for stage in stages.values() for out in stage.outs]
+        cells = [_cell(stage, made) for name, stage in stages.items()]
+    for cell in cells:
+        trigger = root / cell.trigger
+        trigger.parent.mkdir(parents=True, exist_ok=True)
+        trigger.touch()
+        if cell.name in changed:
+            continue
+        os.utime(trigger, (0, 0))
+        newest = max((_time(root / path) for path in cell.inputs), default=0.0)
+        if any(_time(root / path) < newest for path in cell.outputs):
+            now = max(time.time(), newest)
+            for path in cell.outputs:
+                os.utime(root / path, (now, now))
+
+
+def _time(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
 
 
 def commit(root: Path = Path()) -> list[str]:
     """Take the cells that ran outside DVC, and only those, into dvc.lock and DVC's cache.
 
     They are committed in the order in which `dvc repro` runs them, so that dvc.lock is the same. A
-    mark left by a run with other parameters is dropped: what that cell wrote is out of date.
+    mark left by a run with other parameters or other code is dropped, and one that is older than
+    what the cell reads: what that cell wrote is out of date.
 
     Returns:
         names of the cells committed.
@@ -198,13 +320,26 @@ def commit(root: Path = Path()) -> list[str]:
     if marks:
         # DVC would say once a cell that it updates its lock file.
         logging.getLogger("dvc.dvcfile").setLevel(logging.WARNING)
-        with Repo(str(root)) as repo:
+        with _repo(root) as repo:
+            stages = list(repo.index.stages)
+            made = [out.def_path for stage in stages for out in stage.outs]
             for stage in plan_repro(repo.index.graph):
-                mark = marks.get(stage.addressing)
-                if mark is not None and mark.read_text().strip() == _stamp(stage):
+                cell = _cell(stage, made)
+                mark = marks.get(cell.name)
+                if _is_code(stage) or (mark is not None and _holds(mark, cell, root)):
                     # Without relinking, outputs keep their time of modification.
-                    repo.commit(stage.addressing, force=True, relink=False)
-                    committed.append(stage.addressing)
+                    repo.commit(cell.name, force=True, relink=False)
+                    committed.append(cell.name)
     for mark in marks.values():
         mark.unlink()
     return committed
+
+
+def _is_code(stage: PipelineStage) -> bool:
+    return stage.addressing.split("@")[0] in CODE
+
+
+def _holds(mark: Path, cell: Cell, root: Path) -> bool:
+    """Tell whether a cell that left a mark would run the same way again."""
+    newest = max((_time(root / path) for path in cell.inputs), default=0.0)
+    return mark.read_text().strip() == cell.stamp and _time(mark) >= newest

@@ -3,12 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-STATE = Path(".mixframe")
-"""Checkpoints, locks and timings: git-ignored, no stage's output, safe to delete."""
-
-DATA = Path("data")
-"""Downloaded corpora, shared by all presets, git-ignored, pinned by download.json."""
-
+from mixframe.base.folders import STATE
 
 HELDOUT = "heldout"
 """The splice policy whose splices of the dev set judge every post-training."""
@@ -20,10 +15,17 @@ class Layout:
 
     Attributes:
         seed: of the training whose files are meant, where each seed of the grid has its own.
+        base: the preset whose corpus and foundation model these are; "" for its own.
     """
 
     preset: str
     seed: int = 0
+    base: str = ""
+
+    @property
+    def base_root(self) -> Path:
+        """Folder of the corpus and the foundation model."""
+        return Path("results") / (self.base or self.preset)
 
     @property
     def root(self) -> Path:
@@ -33,32 +35,32 @@ class Layout:
     @property
     def download(self) -> Path:
         """What was downloaded, pinned by sha256."""
-        return self.root / "download" / "download.json"
+        return self.base_root / "download" / "download.json"
 
     @property
     def manifest(self) -> Path:
         """The manifest (`mixframe.audio.manifest`)."""
-        return self.root / "corpus" / "manifest.parquet"
+        return self.base_root / "corpus" / "manifest.parquet"
 
     @property
     def audio(self) -> Path:
         """Audio that the corpus generates; an empty tar where it brings its own."""
-        return self.root / "corpus" / "audio.tar"
+        return self.base_root / "corpus" / "audio.tar"
 
     @property
     def protocol(self) -> Path:
         """The ASVspoof-style protocol of the manifest."""
-        return self.root / "corpus" / "protocol.txt"
+        return self.base_root / "corpus" / "protocol.txt"
 
     @property
     def left_out(self) -> Path:
         """Trials that the manifest lacks, and audio that no protocol names."""
-        return self.root / "checks" / "left_out.csv"
+        return self.base_root / "checks" / "left_out.csv"
 
     @property
     def shortcuts(self) -> Path:
         """EER of trivial statistics, by set."""
-        return self.root / "checks" / "shortcuts.csv"
+        return self.base_root / "checks" / "shortcuts.csv"
 
     def plan(self, policy: str) -> Path:
         """Splice plan of a post-trained system, or of the policy heldout."""
@@ -68,7 +70,7 @@ class Layout:
     @property
     def foundation(self) -> Path:
         """Folder of the foundation model."""
-        return self.root / "pretrain"
+        return self.base_root / "pretrain"
 
     def posttrained(self, system: str) -> Path:
         """Folder of a post-trained encoder and its frame classifier."""
@@ -84,8 +86,9 @@ class Layout:
 
     def curve(self, stage: str, system: str = "") -> Path:
         """Training curve of a stage."""
-        name = f"{stage}-{system}-{self.seed}" if system else stage
-        return self.root / "curves" / f"{name}.csv"
+        if not system:
+            return self.base_root / stage / "curve.csv"
+        return self.root / "curves" / f"{stage}-{system}-{self.seed}.csv"
 
     def scores(self, system: str, set_name: str) -> Path:
         """Countermeasure scores of one system on one set."""

@@ -4,6 +4,7 @@ Each class is a section of a preset. A section named after a stage is what that 
 `compute` and `title` never change a result and no stage depends on them.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -12,7 +13,8 @@ from pydantic import Field, model_validator
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import Count, Section, Share, read_yaml, validate
-from mixframe.corpora import DownloadParams, ProtocolParams
+from mixframe.corpora.kinds import DownloadParams, ProtocolParams
+from mixframe.experiment.layout import HELDOUT
 from mixframe.metrics.params import Evaluate
 from mixframe.models.params import Encoder
 from mixframe.splicing.params import Splice
@@ -20,6 +22,9 @@ from mixframe.training.params import Foundation, Posttrain, Score
 from mixframe.training.systems import AnySystem
 
 PRESETS = Path("presets")
+
+BASE_SECTIONS = ("download", "protocol", "pretrain")
+"""Sections that a preset takes from its base."""
 
 
 class Protocol(Section):
@@ -102,10 +107,13 @@ class Preset(Section):
     """Everything a run depends on.
 
     Attributes:
+        base: the preset whose download, protocol and pretrain this one uses; where it is another
+            one, these sections stand there alone, and its corpus and foundation model are shared.
         grid: the cells that `mixframe use` puts into params.yaml, where the pipeline reads them.
     """
 
     title: str
+    base: str
     grid: Grid
     seed: Count
     compute: Compute
@@ -147,6 +155,7 @@ class Choice(Section):
     """params.yaml."""
 
     preset: str
+    base: str
     grid: Grid
 
 
@@ -174,6 +183,32 @@ def check_grid(grid: Grid, preset: Preset) -> None:
             )
 
 
+def grid_differences(choice: Choice, preset: Preset) -> dict[str, tuple[Any, Any]]:
+    """Return where the grid of params.yaml differs from its preset's: both values by key."""
+    own, theirs = choice.grid.model_dump(), preset.grid.model_dump()
+    return {key: (own[key], theirs[key]) for key in own if own[key] != theirs[key]}
+
+
+def check_cell(grid: Grid, cell: Mapping[str, str], seed: int) -> None:
+    """Check that a grid has a cell: what lies outside it, no later stage would look at.
+
+    Raises:
+        MixframeError: the first value it does not have, and its choices.
+    """
+    known: dict[str, tuple[str, Sequence[object]]] = {
+        "system": ("system", grid.system),
+        "policy": ("posttrained", [HELDOUT, *grid.posttrained]),
+        "set_name": ("set", grid.set),
+        "seed": ("seed", grid.seed),
+    }
+    for key, value in {**cell, "seed": seed}.items():
+        name, values = known[key]
+        if value not in values:
+            raise MixframeError(
+                f"grid.{name} has no {value!r}; expected one of {', '.join(map(str, values))}"
+            )
+
+
 def read_choice(root: Path = Path()) -> Choice:
     """Read params.yaml.
 
@@ -182,7 +217,12 @@ def read_choice(root: Path = Path()) -> Choice:
     """
     path = root / "params.yaml"
     choice = validate(Choice, read_yaml(path), str(path))
-    preset_path(choice.preset, root)
+    base = read_yaml(preset_path(choice.preset, root)).get("base")
+    if choice.base != base:
+        raise MixframeError(
+            f"{path}: base = {choice.base!r}, but preset {choice.preset} has {base!r}: "
+            f"run `mixframe use {choice.preset}`"
+        )
     return choice
 
 
@@ -200,13 +240,26 @@ def preset_path(name: str, root: Path = Path()) -> Path:
 
 
 def read_preset(name: str, root: Path = Path()) -> Preset:
-    """Read and validate presets/<name>.yaml.
+    """Read and validate presets/<name>.yaml, with the sections of its base.
 
     Raises:
-        MixframeError: unknown or missing keys, wrong types, values out of range, all at once.
+        MixframeError: unknown or missing keys, wrong types, values out of range, all at once; a
+            base that is not its own base.
     """
     path = preset_path(name, root)
-    return validate(Preset, read_yaml(path), str(path))
+    values = read_yaml(path)
+    base = values.get("base", name) if isinstance(values, dict) else name
+    if base != name:
+        theirs = read_yaml(preset_path(str(base), root))
+        if theirs.get("base") != base:
+            raise MixframeError(f"{path}: base = {base!r}: that preset has a base of its own")
+        for key in BASE_SECTIONS:
+            if key in values:
+                raise MixframeError(
+                    f"{path}: {key}: stands in its base, {preset_path(base)}, alone"
+                )
+            values[key] = theirs.get(key)
+    return validate(Preset, values, str(path))
 
 
 def lookup(table: dict[str, Any], name: str, key: str) -> Any:
@@ -218,3 +271,22 @@ def lookup(table: dict[str, Any], name: str, key: str) -> Any:
     if name not in table:
         raise MixframeError(f"{key}.{name}: not in the preset; expected one of {', '.join(table)}")
     return table[name]
+
+
+def value_of(preset: Preset, key: str) -> Any:
+    """Return the value of a dotted key of a preset, for instance splice.mfpt.pattern.
+
+    Raises:
+        MixframeError: there is no such key; the message names the part that is missing.
+    """
+    value: Any = preset
+    walked: list[str] = []
+    for name in key.split(".") if key else []:
+        table = dict(value) if isinstance(value, Section) else value
+        if not isinstance(table, dict) or name not in table:
+            choices = ", ".join(table) if isinstance(table, dict) else "nothing below it"
+            place = ".".join(walked) or "the preset"
+            raise MixframeError(f"{key}: {place} has no {name!r}; expected one of {choices}")
+        walked.append(name)
+        value = table[name]
+    return value

@@ -66,13 +66,13 @@ def fit(bonafide: ArrayLike, spoof: ArrayLike) -> Affine | None:
         share = expit(design @ parameters)
         return np.asarray((design * (weight * share * (1 - share))[:, None]).T @ design)
 
-    found = minimize(
+    fitted = minimize(
         loss, np.zeros(2), jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-10}
     )
-    if float(np.abs(found.jac).max()) > 1e-6:
+    if float(np.abs(fitted.jac).max()) > 1e-6:
         raise MixframeError(
             f"calibration: no convergence on {positive.size} bona fide and {negative.size} spoof "
-            f"scores ({found.message})"
+            f"scores ({fitted.message})"
         )
-    slope = float(found.x[0]) / scale
-    return Affine(slope, float(found.x[1]) - slope * centre)
+    slope = float(fitted.x[0]) / scale
+    return Affine(slope, float(fitted.x[1]) - slope * centre)

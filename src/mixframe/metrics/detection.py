@@ -1,8 +1,8 @@
 """Error rates and detection costs of a countermeasure, from the scores of its trials.
 
-Every function takes the scores of the bona fide and of the spoof trials as two one-dimensional
-arrays and computes in float64. A higher score means more bona fide. A trial is accepted as bona
-fide when its score is above the threshold. Rates are fractions in [0, 1], never percentages.
+Every function takes the scores of the bona fide (n,) and of the spoof trials (m,) and computes in
+float64. A higher score means more bona fide. A trial is accepted as bona fide when its score is
+above the threshold. Rates are fractions in [0, 1], never percentages.
 
 A score that is NaN or infinite, or a class without a trial, is a `MixframeError`, never a number.
 
@@ -12,9 +12,9 @@ ASVspoof 2021 package (t-DCF); Brummer and de Villiers, "The BOSARIS Toolkit", 2
 hull).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple, TypedDict
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +23,6 @@ from mixframe.base.errors import MixframeError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -101,37 +100,6 @@ class Det(NamedTuple):
     p_fa: FloatArray
 
 
-class PointMetrics(TypedDict):
-    """Point metrics of one set of trials.
-
-    Rates are fractions, `cllr` is in bits, `eer_threshold` in the unit of the scores; the costs
-    are normalised, so 1 is the cost of a system that ignores the audio.
-    """
-
-    eer: float
-    eer_threshold: float
-    eer_rocch: float
-    min_dcf: float
-    act_dcf: float
-    cllr: float
-    n_bonafide: int
-    n_spoof: int
-
-
-class SegmentMetrics(TypedDict):
-    """Result of `segment_f1`; see there for the definition of each key."""
-
-    frame_precision: float
-    frame_recall: float
-    frame_f1: float
-    segment_precision: float
-    segment_recall: float
-    segment_f1: float
-    n_frames: int
-    n_reference_segments: int
-    n_predicted_segments: int
-
-
 def _check_positive(costs: DcfCosts | TdcfCosts) -> None:
     for field in fields(costs):
         value = getattr(costs, field.name)
@@ -167,6 +135,55 @@ def checked_scores(scores: ArrayLike, name: str) -> FloatArray:
     return values
 
 
+class Sample:
+    """The scores of both classes, with the DET points that the metrics share.
+
+    Args:
+        bonafide, spoof: (n,) and (m,) scores.
+        name: whose scores they are, for messages.
+    """
+
+    def __init__(self, bonafide: ArrayLike, spoof: ArrayLike, name: str = "") -> None:
+        begin = f"{name}, " if name else ""
+        self._bonafide = checked_scores(bonafide, f"{begin}bonafide")
+        self._spoof = checked_scores(spoof, f"{begin}spoof")
+
+    @property
+    def bonafide(self) -> FloatArray:
+        """The scores of the bona fide trials, (n,)."""
+        return self._bonafide
+
+    @property
+    def spoof(self) -> FloatArray:
+        """The scores of the spoof trials, (m,)."""
+        return self._spoof
+
+    @cached_property
+    def det(self) -> Det:
+        """Every point of the DET curve."""
+        bonafide, spoof = np.sort(self.bonafide), np.sort(self.spoof)
+        distinct = np.unique(np.concatenate((bonafide, spoof)))
+        thresholds = np.concatenate(([np.nextafter(distinct[0], -np.inf)], distinct))
+        n_miss = np.searchsorted(bonafide, thresholds, side="right")
+        n_rejected = np.searchsorted(spoof, thresholds, side="right")
+        return Det(thresholds, n_miss / bonafide.size, (spoof.size - n_rejected) / spoof.size)
+
+    @property
+    def threshold(self) -> float:
+        """The threshold at which the EER is read."""
+        return float(self.det.thresholds[eer_index(self.det.p_miss, self.det.p_fa)])
+
+    @property
+    def eer(self) -> float:
+        """The equal error rate, as of the function `eer`."""
+        return eer_of_points(self.det.p_miss, self.det.p_fa)
+
+    @property
+    def corners(self) -> tuple[FloatArray, FloatArray]:
+        """P_miss and P_fa of all points at which a cost that rises with both can be lowest."""
+        return self.det.p_miss, self.det.p_fa
+
+
 def det_points(bonafide: ArrayLike, spoof: ArrayLike) -> Det:
     """Return the points of the DET curve, one a group of equal scores.
 
@@ -175,27 +192,11 @@ def det_points(bonafide: ArrayLike, spoof: ArrayLike) -> Det:
     threshold, so the points do not depend on the order of the rows. Without ties the points are
     the official ones.
 
-    Args:
-        bonafide: (n,) scores of the bona fide trials.
-        spoof: (m,) scores of the spoof trials.
-
     Returns:
         `Det` with k + 1 points for k distinct scores; the first is (0 miss, 1 false alarm), the
         last (1, 0).
-
-    Raises:
-        MixframeError: a class is empty, or a score is NaN or infinite.
     """
-    return _det_points(checked_scores(bonafide, "bonafide"), checked_scores(spoof, "spoof"))
-
-
-def _det_points(bonafide: FloatArray, spoof: FloatArray) -> Det:
-    sorted_bonafide, sorted_spoof = np.sort(bonafide), np.sort(spoof)
-    distinct = np.unique(np.concatenate((sorted_bonafide, sorted_spoof)))
-    thresholds = np.concatenate(([np.nextafter(distinct[0], -np.inf)], distinct))
-    n_miss = np.searchsorted(sorted_bonafide, thresholds, side="right")
-    n_rejected = np.searchsorted(sorted_spoof, thresholds, side="right")
-    return Det(thresholds, n_miss / bonafide.size, (spoof.size - n_rejected) / spoof.size)
+    return Sample(bonafide, spoof).det
 
 
 def eer_index(p_miss: FloatArray, p_fa: FloatArray) -> int:
@@ -224,28 +225,16 @@ def eer(bonafide: ArrayLike, spoof: ArrayLike) -> float:
     It is the mean of P_miss and P_fa at the DET point that minimises |P_miss - P_fa|; of several
     such points the one of the lowest threshold counts. All scores distinct, this is the value of
     the official packages; constant scores give 0.5.
-
-    Args:
-        bonafide: (n,) scores of the bona fide trials.
-        spoof: (m,) scores of the spoof trials.
-
-    Raises:
-        MixframeError: a class is empty, or a score is NaN or infinite.
     """
-    det = det_points(bonafide, spoof)
-    return eer_of_points(det.p_miss, det.p_fa)
+    return Sample(bonafide, spoof).eer
 
 
 def eer_threshold(bonafide: ArrayLike, spoof: ArrayLike) -> float:
     """Return the threshold of the point at which `eer` is read (accept above it).
 
     It is one of the scores, or the largest float64 below all of them.
-
-    Raises:
-        MixframeError: a class is empty, or a score is NaN or infinite.
     """
-    det = det_points(bonafide, spoof)
-    return float(det.thresholds[eer_index(det.p_miss, det.p_fa)])
+    return Sample(bonafide, spoof).threshold
 
 
 def eer_official_sort(bonafide: ArrayLike, spoof: ArrayLike) -> float:
@@ -253,9 +242,6 @@ def eer_official_sort(bonafide: ArrayLike, spoof: ArrayLike) -> float:
 
     For comparison with published tables only. It differs from `eer` where scores are tied, and
     gives 1.0 for constant scores.
-
-    Raises:
-        MixframeError: a class is empty, or a score is NaN or infinite.
     """
     positive = checked_scores(bonafide, "bonafide")
     negative = checked_scores(spoof, "spoof")
@@ -272,18 +258,12 @@ def eer_rocch(bonafide: ArrayLike, spoof: ArrayLike) -> float:
     The hull interpolates between operating points, so this value moves smoothly where `eer` moves
     in steps of one trial, and never exceeds 0.5. Its corners are the blocks of the isotonic
     regression of the labels on the scores (pool adjacent violators; BOSARIS Toolkit, 2013).
-
-    Args:
-        bonafide: (n,) scores of the bona fide trials.
-        spoof: (m,) scores of the spoof trials.
-
-    Raises:
-        MixframeError: a class is empty, or a score is NaN or infinite.
     """
-    return _rocch_of_points(det_points(bonafide, spoof))
+    return rocch_of_points(det_points(bonafide, spoof))
 
 
-def _rocch_of_points(det: Det) -> float:
+def rocch_of_points(det: Det) -> float:
+    """Return where the convex hull of the points crosses P_miss = P_fa."""
     # scipy.optimize takes a fifth of a second to import, and only this function needs it.
     from scipy.optimize import isotonic_regression
 
@@ -304,17 +284,8 @@ def min_dcf(bonafide: ArrayLike, spoof: ArrayLike, costs: DcfCosts) -> float:
 
     min over the DET points of C_miss (1 - P_spoof) P_miss + C_fa P_spoof P_fa, divided by the
     smaller of the two weights; at most 1.
-
-    Args:
-        bonafide: (n,) scores of the bona fide trials.
-        spoof: (m,) scores of the spoof trials.
-        costs: prior and costs.
-
-    Raises:
-        MixframeError: a class is empty, or a score is NaN or infinite.
     """
-    det = det_points(bonafide, spoof)
-    return min_dcf_of_points(det.p_miss, det.p_fa, costs)
+    return min_dcf_of_points(*Sample(bonafide, spoof).corners, costs)
 
 
 def act_dcf(bonafide: ArrayLike, spoof: ArrayLike, costs: DcfCosts) -> float:
@@ -323,9 +294,6 @@ def act_dcf(bonafide: ArrayLike, spoof: ArrayLike, costs: DcfCosts) -> float:
     The threshold is -log(beta), beta = C_miss (1 - P_spoof) / (C_fa P_spoof). Like in the
     official package a score equal to it is accepted: a bona fide score below it is a miss, a
     spoof score at or above it a false alarm.
-
-    Raises:
-        MixframeError: a class is empty, or a score is NaN or infinite.
     """
     positive = checked_scores(bonafide, "bonafide")
     negative = checked_scores(spoof, "spoof")
@@ -340,9 +308,6 @@ def cllr(bonafide: ArrayLike, spoof: ArrayLike) -> float:
 
     (mean log2(1 + e^-s) over bona fide + mean log2(1 + e^s) over spoof) / 2, by `logaddexp`,
     which does not overflow for large scores as the official exponential does.
-
-    Raises:
-        MixframeError: a class is empty, or a score is NaN or infinite.
     """
     positive = checked_scores(bonafide, "bonafide")
     negative = checked_scores(spoof, "spoof")
@@ -367,12 +332,8 @@ def min_tdcf(
     the threshold.
 
     Args:
-        bonafide: (n,) countermeasure scores of the bona fide trials.
-        spoof: (m,) countermeasure scores of the spoof trials.
-        asv_target: (a,) ASV scores of the target trials.
-        asv_nontarget: (b,) ASV scores of the non-target trials.
-        asv_spoof: (c,) ASV scores of the spoof trials.
-        costs: priors and costs.
+        bonafide, spoof: (n,) and (m,) scores of the countermeasure.
+        asv_target, asv_nontarget, asv_spoof: (a,), (b,) and (c,) scores of the ASV system.
 
     Raises:
         MixframeError: a set is empty or holds NaN or infinite scores; or the ASV errors alone
@@ -397,137 +358,3 @@ def min_tdcf(
     # C0 is above 0: the EER threshold is a score at which the ASV system makes some error.
     default = c0 + min(c1, c2)
     return float((c0 + c1 * det.p_miss + c2 * det.p_fa).min() / default)
-
-
-def point_metrics(bonafide: ArrayLike, spoof: ArrayLike, costs: DcfCosts) -> PointMetrics:
-    """Return all point metrics that need no other system's scores; the scores are sorted once.
-
-    Args:
-        bonafide: (n,) scores of the bona fide trials.
-        spoof: (m,) scores of the spoof trials.
-        costs: prior and costs of `min_dcf` and `act_dcf`.
-
-    Raises:
-        MixframeError: a class is empty, or a score is NaN or infinite.
-    """
-    positive = checked_scores(bonafide, "bonafide")
-    negative = checked_scores(spoof, "spoof")
-    det = _det_points(positive, negative)
-    return PointMetrics(
-        eer=eer_of_points(det.p_miss, det.p_fa),
-        eer_threshold=float(det.thresholds[eer_index(det.p_miss, det.p_fa)]),
-        eer_rocch=_rocch_of_points(det),
-        min_dcf=min_dcf_of_points(det.p_miss, det.p_fa, costs),
-        act_dcf=act_dcf(positive, negative, costs),
-        cllr=cllr(positive, negative),
-        n_bonafide=positive.size,
-        n_spoof=negative.size,
-    )
-
-
-def segments(mask: ArrayLike) -> IntArray:
-    """Return the maximal runs of true frames, (k, 2) half-open [first, last + 1) frame indices.
-
-    Args:
-        mask: (frames,) bool.
-    """
-    flags = np.asarray(mask, dtype=bool).astype(np.int8)
-    edges = np.flatnonzero(np.diff(flags, prepend=0, append=0))
-    return edges.reshape(-1, 2).astype(np.int64)
-
-
-def matched_segments(reference: IntArray, predicted: IntArray, min_iou: float) -> int:
-    """Return the largest number of one-to-one pairs with an IoU of at least `min_iou`.
-
-    IoU is the number of shared frames over the number of frames of the union. The segments of one
-    side do not overlap, so in every chain of overlapping segments the leftmost pair has a member
-    that overlaps nothing further right; taking pairs from the left is therefore optimal.
-
-    Args:
-        reference, predicted: (k, 2) half-open segments in ascending order, as of `segments`.
-        min_iou: in (0, 1].
-    """
-    n_matched = i = j = 0
-    while i < len(reference) and j < len(predicted):
-        (start, end), (first, last) = reference[i], predicted[j]
-        shared = min(end, last) - max(start, first)
-        union = (end - start) + (last - first) - shared
-        if shared > 0 and shared / union >= min_iou:
-            n_matched, i, j = n_matched + 1, i + 1, j + 1
-        elif end <= last:
-            i += 1
-        else:
-            j += 1
-    return n_matched
-
-
-def segment_f1(
-    labels: Sequence[ArrayLike], decisions: Sequence[ArrayLike], min_iou: float
-) -> SegmentMetrics:
-    """Return precision, recall and F1 of the spoofed parts, by frames and by segments.
-
-    Counts are summed over the utterances before any division. By frames, a true positive is a
-    frame that is spoof in both. By segments, a segment is a maximal run of spoof frames in one
-    utterance, and the true positives are the pairs of `matched_segments`: a predicted segment is
-    right when it overlaps a reference segment with an IoU of at least `min_iou`, and no segment
-    counts in two pairs. Precision is true positives over predicted, recall over reference, F1 is
-    2 TP / (predicted + reference). Nothing predicted is a precision of 0.
-
-    Args:
-        labels: one (frames,) bool array an utterance, true where the frame is spoofed.
-        decisions: the same shapes, true where the detector says so.
-        min_iou: smallest intersection over union of a matched pair, in (0, 1].
-
-    Raises:
-        MixframeError: the lists or two arrays differ in length, an array is not boolean (scores
-            given in place of decisions), no reference frame is spoofed, or `min_iou` is out of
-            range.
-    """
-    if not 0 < min_iou <= 1:
-        raise MixframeError(f"segment F1: min_iou is {min_iou}, expected in (0, 1]")
-    if len(labels) != len(decisions):
-        raise MixframeError(
-            f"segment F1: labels of {len(labels)} utterances, decisions of {len(decisions)}"
-        )
-    n_frames = frames_true = frames_reference = frames_predicted = 0
-    pairs = n_reference = n_predicted = 0
-    for index, (label, decision) in enumerate(zip(labels, decisions, strict=True)):
-        truth, guess = _mask(label, "labels", index), _mask(decision, "decisions", index)
-        if truth.size != guess.size:
-            raise MixframeError(
-                f"segment F1: utterance {index} has {truth.size} labels and {guess.size} decisions"
-            )
-        reference, predicted = segments(truth), segments(guess)
-        n_frames += truth.size
-        frames_true += int((truth & guess).sum())
-        frames_reference += int(truth.sum())
-        frames_predicted += int(guess.sum())
-        pairs += matched_segments(reference, predicted, min_iou)
-        n_reference += len(reference)
-        n_predicted += len(predicted)
-    if n_reference == 0:
-        raise MixframeError(
-            f"segment F1: 0 spoof frames among {n_frames} labels of {len(labels)} utterances; "
-            "recall needs at least one"
-        )
-    return SegmentMetrics(
-        frame_precision=frames_true / frames_predicted if frames_predicted else 0.0,
-        frame_recall=frames_true / frames_reference,
-        frame_f1=2 * frames_true / (frames_predicted + frames_reference),
-        segment_precision=pairs / n_predicted if n_predicted else 0.0,
-        segment_recall=pairs / n_reference,
-        segment_f1=2 * pairs / (n_predicted + n_reference),
-        n_frames=n_frames,
-        n_reference_segments=n_reference,
-        n_predicted_segments=n_predicted,
-    )
-
-
-def _mask(values: ArrayLike, name: str, index: int) -> BoolArray:
-    mask = np.asarray(values)
-    if mask.dtype != np.bool_ or mask.ndim != 1:
-        raise MixframeError(
-            f"segment F1: {name} of utterance {index} are {mask.dtype} of shape {mask.shape}, "
-            "expected a boolean vector (threshold the scores first)"
-        )
-    return mask

@@ -6,15 +6,20 @@ here. Rates are fractions; what each key means is in docs/evaluation.md.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import combinations
 from math import ceil
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixframe.metrics import bootstrap, detection, scorefiles
+from mixframe.metrics import bootstrap
+from mixframe.metrics.bootstrap import Settings
 from mixframe.metrics.calibration import Affine
+from mixframe.metrics.detection import DcfCosts, FloatArray, Sample
+from mixframe.metrics.registry import EER, INTERVAL, METRICS, Metric, point_metrics
+from mixframe.metrics.scorefiles import by_class
 
 FEW_UNITS = 30
 """Below so many speakers percentile intervals are too narrow."""
@@ -24,25 +29,8 @@ ATTACK = "attack"
 
 UNKNOWN = ("", "-")
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How intervals are made, and what errors cost.
-
-    Attributes:
-        unit: trial, or the column whose values are drawn with all their trials.
-        resamples: number of resamples.
-        level: coverage of the intervals, in (0, 1).
-        seed: of the resamples.
-        workers: threads; they change the time only.
-    """
-
-    costs: detection.DcfCosts
-    unit: str
-    resamples: int
-    level: float
-    seed: int
-    workers: int = 1
+RESAMPLED = [metric for metric in METRICS if metric.interval]
+BRIEF = [metric for metric in METRICS if metric.brief]
 
 
 def unit_of(table: pd.DataFrame) -> str:
@@ -60,20 +48,26 @@ def pooled(runs: Sequence[pd.DataFrame], settings: Settings) -> dict[str, Any]:
         runs: the same trials scored by each of a system's trainings.
 
     Returns:
-        the keys of `detection.PointMetrics`, means over the runs; eer_low, eer_high, min_dcf_low,
-        min_dcf_high, the intervals of those means; eer_by_seed; and eer_std, the standard deviation
-        of the EER over the runs, if there are several.
+        the keys of `point_metrics`, means over the runs; the intervals of those means, with _low
+        and _high in their keys; eer_by_seed; and eer_std, the standard deviation of the EER over
+        the runs, if there are several.
     """
-    points = [detection.point_metrics(*scorefiles.by_class(run), settings.costs) for run in runs]
+    points = [point_metrics(Sample(*by_class(run)), settings.costs) for run in runs]
     eers = [point["eer"] for point in points]
     return {
         **pd.DataFrame(points).mean().to_dict(),
         "n_bonafide": points[0]["n_bonafide"],
         "n_spoof": points[0]["n_spoof"],
-        **_intervals(runs, settings),
+        **_intervals(runs, RESAMPLED, settings),
         **({"eer_std": float(np.std(eers, ddof=1))} if len(eers) > 1 else {}),
         "eer_by_seed": eers,
     }
+
+
+def brief(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the few of the figures of `pooled` that sum up a system."""
+    keys = [key for metric in BRIEF for key in (*metric.brief_keys, f"{metric.key}_std")]
+    return {key: figures[key] for key in keys if key in figures}
 
 
 def by_condition(
@@ -85,86 +79,89 @@ def by_condition(
     classes are restricted to the value.
 
     Returns:
-        by value, sorted: eer, eer_low, eer_high, min_dcf, n_bonafide, n_spoof. Where a class has no
-        trial the rates are None; where all trials are of one speaker (or what else is drawn) the
-        interval is.
+        by value, sorted: the brief keys of the metrics, n_bonafide, n_spoof. Where a class has no
+        trial the metrics are None; where all trials are of one speaker (or what else is drawn) the
+        intervals are.
     """
     first = runs[0]
     values = first.loc[first["label"] == "spoof", column] if column == ATTACK else first[column]
-    found = {}
+    figures = {}
     for value in sorted(values.unique()):
         inside = first[column] == value
         if column == ATTACK:
             inside |= first["label"] == "bonafide"
-        found[str(value)] = _condition([run[inside.to_numpy()] for run in runs], settings)
-    return found
+        figures[str(value)] = _condition([run[inside.to_numpy()] for run in runs], settings)
+    return figures
 
 
 def _condition(runs: Sequence[pd.DataFrame], settings: Settings) -> dict[str, Any]:
     n_bonafide = int((runs[0]["label"] == "bonafide").sum())
-    figures: dict[str, Any] = dict.fromkeys(("eer", "eer_low", "eer_high", "min_dcf"))
+    figures: dict[str, Any] = {key: None for metric in BRIEF for key in metric.brief_keys}
     if n_bonafide and n_bonafide < len(runs[0]):
-        dets = [detection.det_points(*scorefiles.by_class(run)) for run in runs]
-        rates = [detection.eer_of_points(d.p_miss, d.p_fa) for d in dets]
-        costs = [detection.min_dcf_of_points(d.p_miss, d.p_fa, settings.costs) for d in dets]
-        figures |= {"eer": float(np.mean(rates)), "min_dcf": float(np.mean(costs))}
+        samples = [Sample(*by_class(run)) for run in runs]
+        for metric in BRIEF:
+            values = [metric.value(sample, settings.costs) for sample in samples]
+            figures[metric.key] = float(np.mean(values))
         if settings.unit == "trial" or runs[0][settings.unit].nunique() > 1:
-            both = _intervals(runs, settings)
-            figures |= {key: both[key] for key in ("eer_low", "eer_high")}
+            resampled = [metric for metric in BRIEF if metric.brief == INTERVAL]
+            figures |= _intervals(runs, resampled, settings)
     return {**figures, "n_bonafide": n_bonafide, "n_spoof": len(runs[0]) - n_bonafide}
 
 
-def groups(table: pd.DataFrame, unit: str) -> tuple[pd.Series, pd.Series] | None:
-    """Return what the bona fide and what the spoof trials are drawn by; None for the trials."""
-    if unit == "trial":
-        return None
-    spoof = table["label"] == "spoof"
-    return table.loc[~spoof, unit], table.loc[spoof, unit]
+def resample(
+    systems: Mapping[str, Sequence[pd.DataFrame]], metrics: Sequence[Metric], settings: Settings
+) -> dict[str, dict[str, FloatArray]]:
+    """Return metrics of systems on the same resamples of their trials, as `bootstrap.resample`.
+
+    Args:
+        systems: for each system the runs, of the same trials in the same order.
+    """
+    scores = {name: [by_class(run) for run in runs] for name, runs in systems.items()}
+    groups = None
+    if settings.unit != "trial":
+        table = next(iter(systems.values()))[0]
+        spoof = table["label"] == "spoof"
+        groups = table.loc[~spoof, settings.unit], table.loc[spoof, settings.unit]
+    return bootstrap.resample(scores, metrics, settings, groups)
 
 
-def _intervals(runs: Sequence[pd.DataFrame], settings: Settings) -> dict[str, float]:
-    result = bootstrap.bootstrap_mean(
-        [scorefiles.by_class(run) for run in runs],
-        settings.costs,
-        seed=settings.seed,
-        groups=groups(runs[0], settings.unit),
-        resamples=settings.resamples,
-        level=settings.level,
-        workers=settings.workers,
-    )
-    return {
-        "eer_low": result.eer.low,
-        "eer_high": result.eer.high,
-        "min_dcf_low": result.min_dcf.low,
-        "min_dcf_high": result.min_dcf.high,
-    }
+def _intervals(
+    runs: Sequence[pd.DataFrame], metrics: Sequence[Metric], settings: Settings
+) -> dict[str, float]:
+    """Return the intervals of the means over the runs, by key."""
+    figures = {}
+    for key, values in resample({"": runs}, metrics, settings)[""].items():
+        figures[f"{key}_low"], figures[f"{key}_high"] = bootstrap.interval(values, settings.level)
+    return figures
 
 
 def calibrated(
-    runs: Sequence[pd.DataFrame], fitted: Sequence[Affine | None], costs: detection.DcfCosts
+    runs: Sequence[pd.DataFrame], fitted: Sequence[Affine | None], costs: DcfCosts
 ) -> dict[str, Any] | None:
-    """Return actDCF and Cllr of calibrated scores, means over the runs.
+    """Return the metrics that calibration changes, of calibrated scores, means over the runs.
 
     Args:
         fitted: the calibration of each run, as of `calibration.fit`.
 
     Returns:
-        slope and offset, a list with a value a run; act_dcf; cllr. None if a run has no
+        slope and offset, a list with a value a run, and the metrics. None if a run has no
         calibration.
     """
     known = [affine for affine in fitted if affine is not None]
     if len(known) < len(runs):
         return None
-    actual, nats = [], []
+    samples = []
     for run, affine in zip(runs, known, strict=True):
-        bonafide, spoof = (affine(scores) for scores in scorefiles.by_class(run))
-        actual.append(detection.act_dcf(bonafide, spoof, costs))
-        nats.append(detection.cllr(bonafide, spoof))
+        bonafide, spoof = by_class(run)
+        samples.append(Sample(affine(bonafide), affine(spoof)))
     return {
         "slope": [affine.slope for affine in known],
         "offset": [affine.offset for affine in known],
-        "act_dcf": float(np.mean(actual)),
-        "cllr": float(np.mean(nats)),
+        **{
+            metric.key: float(np.mean([metric.value(sample, costs) for sample in samples]))
+            for metric in METRICS
+            if metric.calibrated
+        },
     }
 
 
@@ -187,20 +184,11 @@ def differences(systems: Mapping[str, Sequence[pd.DataFrame]], settings: Setting
     columns = ["first", "second", "difference", "low", "high", "p_value"]
     rows = []
     if n_pairs:
-        table = next(iter(systems.values()))[0]
-        found = bootstrap.pairwise_bootstrap(
-            {name: [scorefiles.by_class(run) for run in runs] for name, runs in systems.items()},
-            settings.costs,
-            seed=settings.seed,
-            groups=groups(table, settings.unit),
-            resamples=resamples,
-            level=settings.level,
-            workers=settings.workers,
-        )
-        rows = [
-            (*pair, d.eer.estimate, d.eer.low, d.eer.high, d.eer.p_value)
-            for pair, d in found.items()
-        ]
+        values = resample(systems, [EER], replace(settings, resamples=resamples))
+        for first, second in combinations(systems, 2):
+            eers = values[first][EER.key], values[second][EER.key]
+            compared = bootstrap.difference(*eers, settings.level)
+            rows.append({"first": first, "second": second, **compared})
     pairs = pd.DataFrame(rows, columns=columns)
     corrected = bootstrap.holm(pairs["p_value"].tolist())
     return pairs.assign(p_holm=corrected, supported=[p <= alpha for p in corrected])

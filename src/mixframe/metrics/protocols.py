@@ -19,6 +19,7 @@ import pandas as pd
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file
+from mixframe.metrics import protocol_file
 from mixframe.metrics.detection import FloatArray
 from mixframe.metrics.scorefiles import Problems, align, named, read_keys, read_scores, text_lines
 
@@ -26,39 +27,6 @@ PUBLISHED = "eval"
 """The subset of the 2021 keys over which published figures are pooled."""
 EVERY = "all"
 """In place of a subset: all of them."""
-
-COLUMNS = {
-    5: ("speaker", "trial", "", "attack", "label"),
-    8: ("speaker", "trial", "codec", "transmission", "attack", "label", "trim", "subset"),
-    10: (
-        "speaker",
-        "trial",
-        "gender",
-        "codec",
-        "codec_q",
-        "codec_seed",
-        "attack_tag",
-        "attack",
-        "label",
-        "",
-    ),
-    13: (
-        "speaker",
-        "trial",
-        "codec",
-        "source",
-        "attack",
-        "label",
-        "trim",
-        "subset",
-        "vocoder",
-        "task",
-        "team",
-        "gender_pair",
-        "language",
-    ),
-}
-"""Columns of a key file by their number; those without a name are not kept."""
 
 ASV_KEYS = ("target", "nontarget", "spoof")
 
@@ -92,11 +60,12 @@ def read(path: Path) -> pd.DataFrame:
 
     Returns:
         trial and label (bonafide or spoof), and, where the form has them, speaker, attack ("-" for
-        bona fide), codec, subset and the rest of `COLUMNS`; all str, in file order, trials unique.
+        bona fide), codec, subset and the other columns of the release; all str, in file order,
+        trials unique.
 
     Raises:
-        MixframeError: the file is missing, empty, or of no known form; or lines are wrong: number
-            of columns, label, trial repeated. One message lists up to 20 of them as file:line.
+        MixframeError: the file is missing, empty, or of no known form; or lines are wrong. One
+            message lists up to 20 of them with their line.
     """
     if path.suffix == ".parquet":
         # pyarrow and the audio libraries, which the manifest brings, only where it is asked for.
@@ -104,40 +73,23 @@ def read(path: Path) -> pd.DataFrame:
 
         table = manifest.read(need_file(path)).drop(columns=["subset", "regions"])
         return table.rename(columns={"utterance": "trial", "set": "subset"})
-    lines = text_lines(path, "keys")
-    first = lines[0]
+    first = text_lines(path, "keys")[0]
     n_columns = len(first.split())
     if "\t" in first or first.startswith("filename") or n_columns == 2:
         return read_keys(path)
-    if n_columns not in COLUMNS:
+    if n_columns not in protocol_file.BY_COLUMNS:
         raise MixframeError(
-            f"{path}:1: {_separator(first)}{n_columns} columns in {first[:80]!r}; expected the "
-            "header 'filename<TAB>cm-label', or 5 (2019), 8 (2021 LA), 10 (ASVspoof 5) or 13 "
+            f"{path}, line 1: {_separator(first)}{n_columns} columns in {first[:80]!r}; expected "
+            "the header 'filename<TAB>cm-label', or 5 (2019), 8 (2021 LA), 10 (ASVspoof 5) or 13 "
             "(2021 DF) columns separated by spaces"
         )
-    names = COLUMNS[n_columns]
-    at_trial, at_label = names.index("trial"), names.index("label")
-    problems, seen, rows = Problems(path), dict[str, int](), []
-    for number, line in enumerate(lines, start=1):
-        parts = line.split()
-        if len(parts) != n_columns:
-            problems.add(
-                number, f"{len(parts)} columns in {line[:80]!r}, expected {n_columns} as on line 1"
-            )
-            continue
-        problems.check_trial(parts[at_trial], number, seen)
-        problems.check_label(parts[at_label], number)
-        rows.append(parts)
-    problems.raise_any()
-    table = pd.DataFrame(rows, columns=[name or f"-{i}" for i, name in enumerate(names)])
-    table = table[[name for name in names if name]]
-    # ASVspoof 5 and 2021 write `bonafide` in the place of the attack, or the corpus.
-    return table.assign(attack=table["attack"].where(table["label"] == "spoof", "-"))
+    table = protocol_file.parse(path, protocol_file.BY_COLUMNS[n_columns], file_names=False)
+    return table.drop(columns="line").rename(columns={"utterance": "trial"})
 
 
 def _separator(line: str) -> str:
-    found = next((name for c, name in ((",", "comma"), (";", "semicolon")) if c in line), None)
-    return f"wrong separator ({found}), " if found else ""
+    name = next((name for c, name in ((",", "comma"), (";", "semicolon")) if c in line), None)
+    return f"wrong separator ({name}), " if name else ""
 
 
 def join(scores: Path, keys: Path, subset: str | None = None) -> Trials:
@@ -170,14 +122,14 @@ def _choose(table: pd.DataFrame, subset: str | None, path: Path) -> tuple[pd.Dat
         if subset in (None, EVERY):
             return table, None
         raise MixframeError(f"{path}: --subset {subset}: these keys have no subsets")
-    found = sorted(table["subset"].unique())
+    subsets = sorted(table["subset"].unique())
     if subset is None:
-        subset = PUBLISHED if PUBLISHED in found else EVERY
+        subset = PUBLISHED if PUBLISHED in subsets else EVERY
     if subset == EVERY:
         return table, None
-    if subset not in found:
+    if subset not in subsets:
         raise MixframeError(
-            f"{path}: --subset {subset}: expected one of {', '.join(found)}, or {EVERY}"
+            f"{path}: --subset {subset}: expected one of {', '.join(subsets)}, or {EVERY}"
         )
     return table[table["subset"] == subset].reset_index(drop=True), subset
 
@@ -210,11 +162,11 @@ def read_asv(scores: Path, keys: Path | None = None, subset: str | None = None) 
     if keys is not None:
         rows = _with_keys(rows, keys, scores, subset)
     values = pd.DataFrame(rows, columns=["key", "score"])
-    found = [values.loc[values["key"] == k, "score"].to_numpy(np.float64) for k in ASV_KEYS]
-    for kind, some in zip(ASV_KEYS, found, strict=True):
-        if not some.size:
+    by_kind = {k: values.loc[values["key"] == k, "score"].to_numpy(np.float64) for k in ASV_KEYS}
+    for kind, of_kind in by_kind.items():
+        if not of_kind.size:
             raise MixframeError(f"{scores}: 0 {kind} trials, expected at least one of each kind")
-    return AsvScores(*found)
+    return AsvScores(**by_kind)
 
 
 def _with_keys(

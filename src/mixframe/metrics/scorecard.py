@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from mixframe.base.errors import MixframeError
-from mixframe.metrics import bootstrap, calibration, detection, evaluation, scorefiles
-from mixframe.metrics.evaluation import FEW_UNITS, Settings
+from mixframe.metrics import bootstrap, calibration, evaluation
+from mixframe.metrics.bootstrap import Settings
+from mixframe.metrics.detection import DcfCosts, Sample, TdcfCosts, eer_official_sort, min_tdcf
+from mixframe.metrics.evaluation import BRIEF, FEW_UNITS, RESAMPLED
 from mixframe.metrics.protocols import AsvScores, Trials, join
-from mixframe.metrics.tables import percent
+from mixframe.metrics.registry import EER, INTERVAL, METRICS, Metric, point_metrics
+from mixframe.metrics.scorefiles import by_class, sign_warning
 
-COSTS = detection.DcfCosts(p_spoof=0.05, c_miss=1.0, c_fa=10.0)
+COSTS = DcfCosts(p_spoof=0.05, c_miss=1.0, c_fa=10.0)
 """Of the ASVspoof 5 evaluation plan."""
-TDCF = detection.TdcfCosts(
+TDCF = TdcfCosts(
     p_spoof=0.05, p_tar=0.95 * 0.99, p_non=0.95 * 0.01, c_miss=1, c_fa=10, c_fa_spoof=10
 )
 """Of the ASVspoof 2019 and 2021 evaluation plans."""
@@ -81,22 +84,20 @@ def evaluate(
     settings = inputs.settings(trials)
     _check_columns(by, trials, inputs.keys, "--by")
     table = trials.table
-    bonafide, spoof = scorefiles.by_class(table)
+    bonafide, spoof = by_class(table)
     figures = evaluation.pooled([table], settings)
     del figures["eer_by_seed"]
-    official = detection.eer_official_sort(bonafide, spoof)
+    official = eer_official_sort(bonafide, spoof)
     if official != figures["eer"]:
         figures["eer_official_sort"] = official
     if asv is not None:
-        figures["min_tdcf"] = detection.min_tdcf(
-            bonafide, spoof, asv.target, asv.nontarget, asv.spoof, TDCF
-        )
+        figures["min_tdcf"] = min_tdcf(bonafide, spoof, asv.target, asv.nontarget, asv.spoof, TDCF)
     if dev is not None:
-        fitted = calibration.fit(*scorefiles.by_class(join(*dev).table))
-        found = evaluation.calibrated([table], [fitted], COSTS)
-        if found:
-            found |= {"slope": found["slope"][0], "offset": found["offset"][0]}
-        figures["calibrated"] = found
+        fitted = calibration.fit(*by_class(join(*dev).table))
+        calibrated = evaluation.calibrated([table], [fitted], COSTS)
+        if calibrated:
+            calibrated |= {key: calibrated[key][0] for key in ("slope", "offset")}
+        figures["calibrated"] = calibrated
     resampling = evaluation.resampling(table, settings)
     return {
         "scores": str(scores),
@@ -111,7 +112,7 @@ def evaluate(
 
 
 def _warnings(eers: Sequence[float], resampling: dict[str, Any]) -> list[str]:
-    said = [warning for eer in eers if (warning := scorefiles.sign_warning(eer))]
+    said = [warning for eer in eers if (warning := sign_warning(eer))]
     unit, n_units = resampling["unit"], resampling["n_units"]
     if unit != "trial" and n_units < FEW_UNITS:
         said.append(
@@ -130,20 +131,19 @@ def compare(first: Path, second: Path, inputs: Inputs) -> dict[str, Any]:
     joined = [join(path, inputs.keys, inputs.subset) for path in (first, second)]
     settings = inputs.settings(joined[0])
     tables = [trials.table for trials in joined]
-    result = bootstrap.paired_bootstrap(
-        scorefiles.by_class(tables[0]),
-        scorefiles.by_class(tables[1]),
-        COSTS,
-        seed=settings.seed,
-        groups=evaluation.groups(tables[0], settings.unit),
-        resamples=settings.resamples,
-        level=settings.level,
-        workers=settings.workers,
-    )
+    values = evaluation.resample({"first": tables[:1], "second": tables[1:]}, RESAMPLED, settings)
+    points = [point_metrics(Sample(*by_class(table)), COSTS) for table in tables]
+    differences = {}
+    for key in (metric.key for metric in RESAMPLED):
+        pair = values["first"][key], values["second"][key]
+        compared = bootstrap.difference(*pair, settings.level)
+        differences[key] = {
+            "first": points[0][key],
+            "second": points[1][key],
+            **compared,
+            "supported": compared["p_value"] <= 1 - settings.level,
+        }
     resampling = evaluation.resampling(tables[0], settings)
-    points: list[dict[str, Any]] = [
-        {**detection.point_metrics(*scorefiles.by_class(table), COSTS)} for table in tables
-    ]
     return {
         "first": str(first),
         "second": str(second),
@@ -152,18 +152,7 @@ def compare(first: Path, second: Path, inputs: Inputs) -> dict[str, Any]:
         "n_keys": joined[0].n_keys,
         "n_bonafide": points[0]["n_bonafide"],
         "n_spoof": points[0]["n_spoof"],
-        **{
-            name: {
-                "first": points[0][name],
-                "second": points[1][name],
-                "difference": difference.estimate,
-                "low": difference.low,
-                "high": difference.high,
-                "p_value": difference.p_value,
-                "supported": difference.p_value <= 1 - settings.level,
-            }
-            for name, difference in (("eer", result.eer), ("min_dcf", result.min_dcf))
-        },
+        **differences,
         "resampling": resampling,
         "warnings": _warnings([point["eer"] for point in points], resampling),
     }
@@ -191,49 +180,48 @@ def _about(figures: dict[str, Any], files: Sequence[tuple[str, str]]) -> list[st
 def evaluation_text(figures: dict[str, Any]) -> str:
     """Return the figures of `evaluate` as a plain table; rates in percent."""
     rows = [
-        ["EER, %", percent(figures["eer"]), _span(figures, "eer", percent)],
-        ["EER of the convex hull, %", percent(figures["eer_rocch"]), ""],
-        ["minDCF", _four(figures["min_dcf"]), _span(figures, "min_dcf", _four)],
-        ["actDCF", _four(figures["act_dcf"]), ""],
-        ["Cllr, bits", _four(figures["cllr"]), ""],
+        [metric.title(), metric.write(figures[metric.key]), _span(metric, figures)]
+        for metric in METRICS
+        if metric.name
     ]
     if "eer_official_sort" in figures:
         name = "EER with ties as the official scripts sort them, %"
-        rows.insert(1, [name, percent(figures["eer_official_sort"]), ""])
+        rows.insert(1, [name, EER.write(figures["eer_official_sort"]), ""])
     if "min_tdcf" in figures:
-        rows.append(["min t-DCF", _four(figures["min_tdcf"]), ""])
+        rows.append(["min t-DCF", f"{figures['min_tdcf']:.4f}", ""])
     if "calibrated" in figures:
-        after = figures["calibrated"]
+        after = figures["calibrated"] or {}
         rows += [
-            ["actDCF, calibrated", _four(after["act_dcf"] if after else None), ""],
-            ["Cllr, calibrated, bits", _four(after["cllr"] if after else None), ""],
+            [metric.title("calibrated"), metric.write(after.get(metric.key)), ""]
+            for metric in METRICS
+            if metric.calibrated
         ]
     blocks = [_about(figures, [("scores", figures["scores"])]), _columns(rows, left=(0, 2))]
     for column, values in figures["conditions"].items():
-        header = [column, "bona fide", "spoof", "EER, %", "interval", "minDCF"]
-        body = [
-            [
-                value,
-                f"{entry['n_bonafide']:,}",
-                f"{entry['n_spoof']:,}",
-                "-" if entry["eer"] is None else percent(entry["eer"]),
-                "" if entry["eer_low"] is None else _span(entry, "eer", percent),
-                _four(entry["min_dcf"]),
-            ]
-            for value, entry in values.items()
+        entries = values.values()
+        columns = [
+            [column, *values],
+            ["bona fide", *(f"{entry['n_bonafide']:,}" for entry in entries)],
+            ["spoof", *(f"{entry['n_spoof']:,}" for entry in entries)],
         ]
-        blocks.append(_columns([header, *body], left=(0,)))
+        for metric in BRIEF:
+            columns.append(
+                [metric.title(), *(metric.write(entry[metric.key]) for entry in entries)]
+            )
+            if metric.brief == INTERVAL:
+                columns.append(["interval", *(_span(metric, entry) for entry in entries)])
+        blocks.append(_columns(list(zip(*columns, strict=True)), left=(0,)))
     return "\n\n".join("\n".join(lines) for lines in blocks)
 
 
 def comparison_text(figures: dict[str, Any]) -> str:
     """Return the figures of `compare` as a plain table; rates in percent."""
     rows = [["", "first", "second", "difference", "interval", "p"]]
-    for key, name, write in (("eer", "EER, %", percent), ("min_dcf", "minDCF", _four)):
-        entry = figures[key]
-        span = f"[{write(entry['low'])}, {write(entry['high'])}]"
-        values = [write(entry[k]) for k in ("first", "second", "difference")]
-        rows.append([name, *values, span, f"{entry['p_value']:.4f}"])
+    for metric in RESAMPLED:
+        entry = figures[metric.key]
+        numbers = [metric.write(entry[key]) for key in ("first", "second", "difference")]
+        span = metric.span(entry["low"], entry["high"])
+        rows.append([metric.title(), *numbers, span, f"{entry['p_value']:.4f}"])
     entry, level = figures["eer"], figures["resampling"]["level"]
     lower = "first" if entry["difference"] < 0 else "second"
     verdict = (
@@ -246,12 +234,10 @@ def comparison_text(figures: dict[str, Any]) -> str:
     return "\n\n".join("\n".join(lines) for lines in blocks)
 
 
-def _four(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _span(figures: dict[str, Any], key: str, write: Any) -> str:
-    return f"[{write(figures[f'{key}_low'])}, {write(figures[f'{key}_high'])}]"
+def _span(metric: Metric, figures: dict[str, Any]) -> str:
+    """Write the interval of a metric, if there is one."""
+    low, high = (figures.get(f"{metric.key}_{end}") for end in ("low", "high"))
+    return "" if low is None or high is None else metric.span(low, high)
 
 
 def _columns(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:

@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,15 +25,14 @@ from mixframe.base.files import atomic_path, need_file
 
 LABELS = ("bonafide", "spoof")
 
-ScoreFormat = Literal["asvspoof5", "2021", "2019"]
+SCORES = "filename\tcm-score"
+KEYS = "filename\tcm-label"
+"""Headers of the ASVspoof 5 files."""
 
-_SCORE_HEADER = "filename\tcm-score"
-_KEY_HEADER = "filename\tcm-label"
-_EXPECTED = (
-    "expected a tab-separated file with the header 'filename<TAB>cm-score', lines of "
-    "'trial score', or lines of 'utterance attack key score'"
-)
-_NAMED = 5
+SPACED = {2: ("trial", "score"), 4: ("trial", "attack", "label", "score")}
+"""Columns of the score files separated by spaces, 2021 and 2019, by their number."""
+
+NAMED = 5
 """Trials named in a message about many."""
 
 
@@ -53,37 +52,19 @@ def read_scores(path: Path) -> pd.DataFrame:
             repeated. One message lists up to 20 of them as file:line (from 1).
     """
     lines = text_lines(path, "scores")
-    kind, first = _score_format(path, lines)
-    problems = Problems(path)
-    if kind == "asvspoof5":
-        first = _check_header(lines[0], _SCORE_HEADER, problems)
-    trials: list[str] = []
-    scores: list[float] = []
-    attacks: list[str] = []
-    labels: list[str] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(lines[first:], start=first + 1):
-        parts = _split(line, kind, number, problems)
-        if parts is None:
-            continue
-        problems.check_trial(parts[0], number, seen)
-        trials.append(parts[0])
-        scores.append(problems.check_score(parts[-1], number))
-        if kind == "2019":
-            attacks.append(parts[1])
-            labels.append(problems.check_label(parts[2], number))
-    problems.raise_any()
-    table = pd.DataFrame({"trial": trials, "score": scores})
-    return table.assign(attack=attacks, label=labels) if kind == "2019" else table
-
-
-def score_format(path: Path) -> ScoreFormat:
-    """Return the format of a score file, told by its first line.
-
-    Raises:
-        MixframeError: the file is missing or empty, or its first line fits no format.
-    """
-    return _score_format(path, text_lines(path, "scores"))[0]
+    first = lines[0]
+    if _is_header(first) or first.count("\t") == 1:
+        return _read_tabbed(path, lines, SCORES, ("trial", "score"))
+    n_columns = len(first.split())
+    if "\t" not in first and n_columns in SPACED:
+        return _read_lines(Problems(path), lines, 0, SPACED[n_columns], tabs=False)
+    separator = next((name for c, name in ((",", "comma"), (";", "semicolon")) if c in first), None)
+    what = f"wrong separator ({separator})" if separator else f"{n_columns} columns"
+    raise MixframeError(
+        f"{path}:1: {what} in {first[:80]!r}; expected a tab-separated file with the header "
+        "'filename<TAB>cm-score', lines of 'trial score', or lines of "
+        "'utterance attack key score'"
+    )
 
 
 def read_keys(path: Path) -> pd.DataFrame:
@@ -95,21 +76,7 @@ def read_keys(path: Path) -> pd.DataFrame:
     Raises:
         MixframeError: as `read_scores`.
     """
-    lines = text_lines(path, "keys")
-    problems = Problems(path)
-    first = _check_header(lines[0], _KEY_HEADER, problems)
-    trials: list[str] = []
-    labels: list[str] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(lines[first:], start=first + 1):
-        parts = _split(line, "asvspoof5", number, problems)
-        if parts is None:
-            continue
-        problems.check_trial(parts[0], number, seen)
-        trials.append(parts[0])
-        labels.append(problems.check_label(parts[1], number))
-    problems.raise_any()
-    return pd.DataFrame({"trial": trials, "label": labels})
+    return _read_tabbed(path, text_lines(path, "keys"), KEYS, ("trial", "label"))
 
 
 def write_scores(path: Path, trials: Sequence[str], scores: ArrayLike) -> None:
@@ -126,35 +93,31 @@ def write_scores(path: Path, trials: Sequence[str], scores: ArrayLike) -> None:
             the format, or a score is NaN or infinite.
     """
     values = np.asarray(scores, dtype=np.float64)
-    _check_trials(path, trials, values.shape)
+    if values.shape != (len(trials),):
+        raise MixframeError(
+            f"{path}: not written: {len(trials)} trials, values of shape {values.shape}"
+        )
+    if len(trials) == 0:
+        raise MixframeError(f"{path}: not written: 0 trials")
+    seen = set()
+    for trial in trials:
+        if not trial or trial != trial.strip() or any(c in trial for c in "\t\r\n"):
+            raise MixframeError(
+                f"{path}: not written: trial name {trial!r}, expected a name without tabs, line "
+                "breaks and outer spaces"
+            )
+        if trial in seen:
+            raise MixframeError(f"{path}: not written: duplicate trial {trial!r}")
+        seen.add(trial)
     finite = np.isfinite(values).tolist()
     bad = [trial for trial, is_good in zip(trials, finite, strict=True) if not is_good]
     if bad:
         text = f"of {values.size} scores are NaN or infinite"
         raise MixframeError(f"{path}: not written: {named(bad, text)}")
-    _write(path, _SCORE_HEADER, trials, [repr(v) for v in values.tolist()])
-
-
-def write_keys(path: Path, trials: Sequence[str], labels: Sequence[str]) -> None:
-    """Write keys in the ASVspoof 5 format, whole or not at all.
-
-    Args:
-        path: the file.
-        trials: n trial names, unique, without tabs and line breaks.
-        labels: n labels, each `bonafide` or `spoof`.
-
-    Raises:
-        MixframeError: nothing to write, a length differs, a trial is empty, repeated or breaks
-            the format, or a label is unknown.
-    """
-    _check_trials(path, trials, (len(labels),))
-    for trial, label in zip(trials, labels, strict=True):
-        if label not in LABELS:
-            raise MixframeError(
-                f"{path}: not written: label {label!r} of trial {trial!r}, "
-                "expected bonafide or spoof"
-            )
-    _write(path, _KEY_HEADER, trials, labels)
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+        out.write(SCORES + "\n")
+        lines = zip(trials, values.tolist(), strict=True)
+        out.writelines(f"{trial}\t{value!r}\n" for trial, value in lines)
 
 
 def align(scores: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
@@ -231,11 +194,11 @@ class Problems:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.found: list[str] = []
+        self.texts: list[str] = []
 
     def add(self, number: int, text: str) -> None:
         """Note a problem of a line, counted from 1."""
-        self.found.append(f"{self.path}:{number}: {text}")
+        self.texts.append(f"{self.path}:{number}: {text}")
 
     def check_trial(self, trial: str, number: int, seen: dict[str, int]) -> None:
         """Note an empty or repeated trial; `seen` has the line of every earlier one."""
@@ -258,17 +221,16 @@ class Problems:
             self.add(number, f"score {text!r} is {kind}, expected a finite number")
         return value
 
-    def check_label(self, label: str, number: int) -> str:
-        """Return a label, noting one that is neither bonafide nor spoof."""
+    def check_label(self, label: str, number: int) -> None:
+        """Note a label that is neither bonafide nor spoof."""
         if label not in LABELS:
             self.add(number, f"label {label!r}, expected bonafide or spoof")
-        return label
 
     def raise_any(self) -> None:
         """Raise one error with all problems noted, if there are any."""
-        if self.found:
-            count = "1 problem" if len(self.found) == 1 else f"{len(self.found)} problems"
-            raise MixframeError(f"{self.path}: {count}:\n{listing(self.found)}")
+        if self.texts:
+            count = "1 problem" if len(self.texts) == 1 else f"{len(self.texts)} problems"
+            raise MixframeError(f"{self.path}: {count}:\n{listing(self.texts)}")
 
 
 def text_lines(path: Path, what: str) -> list[str]:
@@ -289,94 +251,70 @@ def text_lines(path: Path, what: str) -> list[str]:
     lines = text.rstrip().split("\n") if text.strip() else []
     if not lines:
         raise MixframeError(f"{path}: the file is empty, expected {what}")
-    if len(lines) == 1 and lines[0] in (_SCORE_HEADER, _KEY_HEADER):
+    if len(lines) == 1 and lines[0] in (SCORES, KEYS):
         raise MixframeError(f"{path}: the file is empty below its header, expected {what}")
     return lines
-
-
-def _score_format(path: Path, lines: list[str]) -> tuple[ScoreFormat, int]:
-    """Return the format and the number of header lines, by the first line."""
-    line = lines[0]
-    if _is_header(line):
-        return "asvspoof5", 1
-    if line.count("\t") == 1:
-        return "asvspoof5", 0
-    n_columns = len(line.split())
-    if "\t" not in line and n_columns == 2:
-        return "2021", 0
-    if "\t" not in line and n_columns == 4:
-        return "2019", 0
-    separator = next((name for c, name in ((",", "comma"), (";", "semicolon")) if c in line), None)
-    found = f"wrong separator ({separator})" if separator else f"{n_columns} columns"
-    raise MixframeError(f"{path}:1: {found} in {line[:80]!r}; {_EXPECTED}")
 
 
 def _is_header(line: str) -> bool:
     return re.split(r"[\s,;]", line)[0] == "filename"
 
 
-def _check_header(line: str, header: str, problems: Problems) -> int:
-    """Return the number of header lines, 0 or 1, noting a header that is not as it should be."""
-    if line == header:
-        return 1
-    expected = header.replace("\t", "<TAB>")
-    if line in (_SCORE_HEADER, _KEY_HEADER):
-        found, wanted = ("scores", "keys") if line == _SCORE_HEADER else ("keys", "scores")
-        raise MixframeError(f"{problems.path}:1: this is a file of {found}, expected {wanted}")
-    if _is_header(line):
-        problems.add(1, f"header {line[:80]!r}, expected '{expected}' (separated by one tab)")
-        return 1
-    problems.add(1, f"missing header '{expected}'")
-    return 0
+def _read_tabbed(
+    path: Path, lines: list[str], header: str, columns: tuple[str, ...]
+) -> pd.DataFrame:
+    """Read the lines of an ASVspoof 5 file, noting a header that is not as it should be."""
+    problems = Problems(path)
+    first = lines[0]
+    if first != header:
+        expected = header.replace("\t", "<TAB>")
+        if first in (SCORES, KEYS):
+            what, wanted = ("scores", "keys") if first == SCORES else ("keys", "scores")
+            raise MixframeError(f"{path}:1: this is a file of {what}, expected {wanted}")
+        if _is_header(first):
+            problems.add(1, f"header {first[:80]!r}, expected '{expected}' (separated by one tab)")
+        else:
+            problems.add(1, f"missing header '{expected}'")
+    return _read_lines(problems, lines, int(_is_header(first)), columns, tabs=True)
 
 
-def _split(line: str, kind: ScoreFormat, number: int, problems: Problems) -> list[str] | None:
-    """Return the columns of a line, or None and a problem noted."""
-    if not line.strip():
-        problems.add(number, "blank line")
-        return None
-    n_expected = 4 if kind == "2019" else 2
-    if kind == "asvspoof5":
-        name, parts = "one tab", line.split("\t")
-    else:
-        name, parts = "spaces", [] if "\t" in line else line.split()
-    if len(parts) == n_expected:
-        return parts
-    problems.add(
-        number,
-        f"wrong separator or number of columns in {line[:80]!r}, "
-        f"expected {n_expected} columns separated by {name}",
-    )
-    return None
+def _read_lines(
+    problems: Problems, lines: list[str], start: int, columns: tuple[str, ...], tabs: bool
+) -> pd.DataFrame:
+    """Read lines from `start` on; columns trial, score and label are checked.
 
-
-def _check_trials(path: Path, trials: Sequence[str], shape: tuple[int, ...]) -> None:
-    if shape != (len(trials),):
-        raise MixframeError(f"{path}: not written: {len(trials)} trials, values of shape {shape}")
-    if len(trials) == 0:
-        raise MixframeError(f"{path}: not written: 0 trials")
-    seen = set()
-    for trial in trials:
-        if not trial or trial != trial.strip() or any(c in trial for c in "\t\r\n"):
-            raise MixframeError(
-                f"{path}: not written: trial name {trial!r}, expected a name without tabs, line "
-                "breaks and outer spaces"
+    Raises:
+        MixframeError: the problems noted so far and those of all lines.
+    """
+    separator = "one tab" if tabs else "spaces"
+    seen: dict[str, int] = {}
+    rows = []
+    for number, line in enumerate(lines[start:], start=start + 1):
+        if not line.strip():
+            problems.add(number, "blank line")
+            continue
+        parts: list[Any] = line.split("\t") if tabs else line.split()
+        if len(parts) != len(columns) or (not tabs and "\t" in line):
+            problems.add(
+                number,
+                f"wrong separator or number of columns in {line[:80]!r}, "
+                f"expected {len(columns)} columns separated by {separator}",
             )
-        if trial in seen:
-            raise MixframeError(f"{path}: not written: duplicate trial {trial!r}")
-        seen.add(trial)
-
-
-def _write(path: Path, header: str, trials: Sequence[str], values: Sequence[str]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
-        out.write(header + "\n")
-        out.writelines(f"{trial}\t{value}\n" for trial, value in zip(trials, values, strict=True))
+            continue
+        problems.check_trial(parts[0], number, seen)
+        if columns[-1] == "score":
+            parts[-1] = problems.check_score(parts[-1], number)
+        if "label" in columns:
+            problems.check_label(parts[columns.index("label")], number)
+        rows.append(parts)
+    problems.raise_any()
+    return pd.DataFrame(dict(zip(columns, zip(*rows, strict=True), strict=True)))
 
 
 def named(trials: Sequence[str] | pd.Series, text: str) -> str:
     """Say how many trials a text is about, and name the first few."""
-    shown = ", ".join(str(trial) for trial in trials[:_NAMED])
-    more = f" and {len(trials) - _NAMED} more" if len(trials) > _NAMED else ""
+    shown = ", ".join(str(trial) for trial in trials[:NAMED])
+    more = f" and {len(trials) - NAMED} more" if len(trials) > NAMED else ""
     return f"{len(trials)} {text}: {shown}{more}"
 
 

@@ -1,9 +1,19 @@
 """The result table as text. Percentages appear only here, where figures are printed."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-_LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "±": r"$\pm$"})
+LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "±": r"$\pm$"})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the result table; lowest is the lowest EER of its set."""
+
+    text: str
+    interval: str = ""
+    lowest: bool = False
 
 
 def percent(value: float) -> str:
@@ -11,70 +21,64 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
-def cell(figures: Mapping[str, float]) -> str:
-    """Write an EER with its interval, in percent: `2.31 [1.52, 3.20]`.
+def table(summary: Mapping[str, Any]) -> list[list[Cell]]:
+    """Return the result table of summary.json, the header first.
 
-    Of several seeds it is the mean with its standard deviation: `2.31 ± 0.40 [1.52, 3.20]`.
+    An EER is in percent with its interval, `2.31` and `[1.52, 3.20]`; of several seeds it is the
+    mean with its standard deviation, `2.31 ± 0.40`.
     """
-    low, high = percent(figures["eer_low"]), percent(figures["eer_high"])
-    deviation = f" ± {percent(figures['eer_std'])}" if "eer_std" in figures else ""
-    return f"{percent(figures['eer'])}{deviation} [{low}, {high}]"
-
-
-def rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the result table of summary.json."""
-    header = ["system", *summary["sets"], "frame EER", "trained / all parameters"]
-    body = []
-    for system, entry in summary["systems"].items():
+    sets, systems = summary["sets"], summary["systems"]
+    rows = [[Cell(name) for name in ("system", *sets, "frame EER", "trained / all parameters")]]
+    for system, entry in systems.items():
+        row = [Cell(system)]
+        for name in sets:
+            figures = entry["sets"][name]
+            low, high = percent(figures["eer_low"]), percent(figures["eer_high"])
+            deviation = f" ± {percent(figures['eer_std'])}" if "eer_std" in figures else ""
+            lowest = min(other["sets"][name]["eer"] for other in systems.values())
+            rate = percent(figures["eer"]) + deviation
+            row.append(Cell(rate, f"[{low}, {high}]", figures["eer"] == lowest))
         heldout = entry["frames"].get("heldout")
-        counts = f"{entry['trainable_parameters']:,} / {entry['total_parameters']:,}"
-        cells = [cell(entry["sets"][name]) for name in summary["sets"]]
-        body.append([system, *cells, percent(heldout["frame_eer"]) if heldout else "", counts])
-    return header, body
+        row.append(Cell(percent(heldout["frame_eer"]) if heldout else ""))
+        row.append(Cell(f"{entry['trainable_parameters']:,} / {entry['total_parameters']:,}"))
+        rows.append(row)
+    return rows
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
     """Return the result table in Markdown, columns aligned to be read as plain text as well."""
-    header, body = rows(summary)
-    widths = [max(len(row[i]) for row in [header, *body]) for i in range(len(header))]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(header, widths, strict=True)) + " |"]
-    rule = ["-" * (widths[0]), *("-" * (w - 1) + ":" for w in widths[1:])]
-    lines.append("| " + " | ".join(rule) + " |")
-    for row in body:
-        first = row[0].ljust(widths[0])
-        rest = [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-        lines.append("| " + " | ".join([first, *rest]) + " |")
-    return "\n".join(lines) + "\n"
+    rows = [[f"{cell.text} {cell.interval}".strip() for cell in row] for row in table(summary)]
+    widths = [max(len(text) for text in column) for column in zip(*rows, strict=True)]
+    lines = [[text.ljust(width) for text, width in zip(rows[0], widths, strict=True)]]
+    lines.append(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+    for first, *rest in rows[1:]:
+        numbers = [text.rjust(width) for text, width in zip(rest, widths[1:], strict=True)]
+        lines.append([first.ljust(widths[0]), *numbers])
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def latex(summary: Mapping[str, Any]) -> str:
-    """Return the result table in LaTeX, for the package booktabs; the lowest EER of a set is bold.
+    """Return the result table in LaTeX, for the package booktabs.
 
-    EER in percent with its interval in small type, as in `cell`.
+    The interval is in small type, the lowest EER of a set is bold.
     """
-    sets = summary["sets"]
-    header, body = rows(summary)
-    lowest = {
-        name: min(entry["sets"][name]["eer"] for entry in summary["systems"].values())
-        for name in sets
-    }
-    lines = []
-    for row, entry in zip(body, summary["systems"].values(), strict=True):
-        cells = [text.translate(_LATEX) for text in row]
-        for column, name in enumerate(sets, start=1):
-            rate, _, interval = cells[column].partition(" [")
-            if entry["sets"][name]["eer"] == lowest[name]:
-                rate = rf"\textbf{{{rate}}}"
-            cells[column] = rf"{rate} {{\scriptsize [{interval}}}"
-        lines.append("  " + " & ".join(cells) + r" \\")
+
+    def write(cell: Cell) -> str:
+        text = cell.text.translate(LATEX)
+        if cell.lowest:
+            text = rf"\textbf{{{text}}}"
+        return rf"{text} {{\scriptsize {cell.interval}}}" if cell.interval else text
+
+    rows = table(summary)
+    header, *body = ["  " + " & ".join(write(cell) for cell in row) + r" \\" for row in rows]
     return "\n".join(
         [
             r"% Needs \usepackage{booktabs}.",
-            rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(rows[0]) - 1)}}}",
             r"  \toprule",
-            "  " + " & ".join(name.translate(_LATEX) for name in header) + r" \\",
+            header,
             r"  \midrule",
-            *lines,
+            *body,
             r"  \bottomrule",
             r"\end{tabular}",
             "",

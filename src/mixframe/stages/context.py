@@ -1,24 +1,28 @@
 """What every stage starts from: the preset, its files, its lock, its clock."""
 
 import json
+import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
-import mixframe
 from mixframe.base.compute import Compute
 from mixframe.base.energy import Meter
 from mixframe.base.files import digest, sha256_file, stage_lock, write_json, write_text
 from mixframe.base.progress import is_main, log
+from mixframe.base.schema import Section
 from mixframe.experiment import params as parameters
+from mixframe.experiment.code import fingerprint
 from mixframe.experiment.layout import Layout
-from mixframe.experiment.params import Preset
+from mixframe.experiment.params import Grid, Preset
+
+Run = TypeVar("Run", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Context:
 
     Attributes:
         name: the preset's name.
+        grid: the cells of the experiment.
         seed: of splice plans and training; corpus, foundation model and intervals have the
             preset's own.
         compute: the preset's, with what the command line overrides and every 0 replaced by the
@@ -35,20 +40,66 @@ class Context:
 
     name: str
     preset: Preset
+    grid: Grid
     files: Layout
     compute: Compute
     seed: int
 
 
-def open_context(name: str, compute: dict[str, Any], seed: int = 0) -> Context:
-    """Read a preset; `compute` overrides its keys of that name.
+def open_context(
+    name: str | None,
+    compute: dict[str, Any],
+    cell: Mapping[str, str] | None = None,
+    seed: int | None = None,
+) -> Context:
+    """Read a preset and its grid.
+
+    Args:
+        name: of the preset; None for the one that params.yaml chooses.
+        compute: overrides the preset's keys of that name.
+        cell: system, policy and set_name of the cell to run, where it has them.
+        seed: None for the first one of the grid; stages without a cell have none.
 
     Raises:
-        MixframeError: the preset is not valid.
+        MixframeError: the preset is not valid, or the grid has no such cell.
     """
+    choice = parameters.read_choice()
+    name = name or choice.preset
     preset = parameters.read_preset(name)
+    grid = preset.grid
+    if name == choice.preset:
+        grid = choice.grid
+        parameters.check_grid(grid, preset)
+    if seed is None:
+        seed = grid.seed[0] if cell else 0
+    if cell:
+        parameters.check_cell(grid, cell, seed)
     resolved = preset.compute.model_copy(update=compute).resolved()
-    return Context(name, preset, Layout(name, seed), resolved, seed)
+    return Context(name, preset, grid, Layout(name, seed, preset.base), resolved, seed)
+
+
+def parallel(run: Run) -> Run:
+    """Mark a stage's `run`: `compute.processes` processes of this machine share its work."""
+    return run
+
+
+def start_processes(context: Context, stage: str, cell: Mapping[str, str]) -> None:
+    """Go on in each of compute.processes processes; returns in the started ones only.
+
+    Raises:
+        MixframeError: they cannot have equally many slices of a batch.
+    """
+    processes = context.compute.processes
+    if processes == 1 or "WORLD_SIZE" in os.environ:
+        return
+    section, key = getattr(context.preset, stage), stage
+    if isinstance(section, dict):
+        section, key = section.get(cell["system"]), f"{stage}.{cell['system']}"
+    if train := getattr(section, "train", None):
+        train.share(processes, key)
+    from mixframe.base.processes import launch
+
+    launch(processes)
 
 
 @contextmanager
@@ -98,14 +149,18 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def state_key(values: dict[str, Any], inputs: list[Path]) -> str:
-    """Return a hash of a stage's parameters, its inputs' content and this package's source.
+def state_key(stage: str, values: Mapping[str, Any], inputs: list[Path]) -> str:
+    """Return a hash of a stage's parameters, its inputs' content and the code that it runs.
 
     A checkpoint is found again only by a run that would have made it.
+
+    Args:
+        stage: its name.
+        values: sections of the preset and single values.
     """
-    source = Path(mixframe.__file__).parent
-    code = {str(p.relative_to(source)): sha256_file(p) for p in sorted(source.rglob("*.py"))}
-    return digest({"values": values, "inputs": [sha256_file(p) for p in inputs], "code": code})
+    plain = {k: v.model_dump() if isinstance(v, Section) else v for k, v in values.items()}
+    code = fingerprint(stage, list(values.values()))
+    return digest({"values": plain, "inputs": [sha256_file(p) for p in inputs], "code": code})
 
 
 def write_rows(rows: list[dict[str, float]], path: Path) -> None:

@@ -1,12 +1,13 @@
 """Stage download: fetch the corpora of a preset and pin their content.
 
 Reads: the preset's `download` section, and whatever source serves a corpus.
-Writes: data/<corpus>/ (shared by all presets) and results/<preset>/download/download.json.
+Writes: data/<corpus>/ (shared by all presets; MIXFRAME_DATA names another folder than data) and
+results/<preset>/download/download.json.
 """
 
 from mixframe.base.files import write_json
-from mixframe.corpora import DOWNLOAD
-from mixframe.experiment.layout import DATA
+from mixframe.base.folders import data_root
+from mixframe.corpora.kinds import KINDS
 from mixframe.stages.context import Context, running
 
 
@@ -18,7 +19,7 @@ def run(context: Context) -> None:
     """
     with running(context, "download"):
         entries = {
-            name: DOWNLOAD[section.kind](section, DATA / name)
+            name: KINDS[section.kind].download(section, data_root() / name)
             for name, section in context.preset.download.items()
         }
         write_json(context.files.download, entries)

@@ -25,7 +25,7 @@ from mixframe.base.files import need_file, read_json, write_json, write_text
 from mixframe.base.progress import log
 from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Grid
-from mixframe.metrics import calibration, detection, evaluation, scorefiles
+from mixframe.metrics import calibration, detection, evaluation, scorefiles, segments
 from mixframe.metrics.evaluation import Settings
 from mixframe.metrics.params import Evaluate
 from mixframe.metrics.tables import latex, markdown
@@ -92,8 +92,7 @@ def run(context: Context, system: str, grid: Grid) -> None:
             warning = scorefiles.sign_warning(details[name]["eer"])
             if warning:
                 log(f"  {system} on {name}: {warning}")
-        small = ("eer", "eer_low", "eer_high", "eer_std", "min_dcf")
-        figures = {n: {k: d[k] for k in small if k in d} for n, d in details.items()}
+        figures = {name: evaluation.brief(entry) for name, entry in details.items()}
         write_json(files.metrics(system), figures)
         write_json(files.details(system), details)
         write_text(files.det(system), pd.concat(curves).to_csv(index=False, lineterminator="\n"))
@@ -162,7 +161,7 @@ def frame_figures(frames: pd.DataFrame, threshold: float, min_iou: float) -> dic
         min_iou: overlap from which a predicted segment counts as found.
 
     Returns:
-        frame_eer; the keys of `detection.SegmentMetrics`; clean_false_alarm, the share of the
+        frame_eer; the keys of `segments.segment_f1`; clean_false_alarm, the share of the
         duration of utterances without a splice that is called injected (frames have one length);
         clean_utterance_alarm, the share of those utterances with a frame called injected; both None
         where every utterance has a splice.
@@ -173,7 +172,7 @@ def frame_figures(frames: pd.DataFrame, threshold: float, min_iou: float) -> dic
     n_clean = sum(len(d) for d in clean)
     figures: dict[str, Any] = {
         "frame_eer": detection.eer(*_frame_classes(frames)),
-        **detection.segment_f1(labels, decisions, min_iou),
+        **segments.segment_f1(labels, decisions, min_iou),
         "clean_false_alarm": sum(int(d.sum()) for d in clean) / n_clean if n_clean else None,
         "clean_utterance_alarm": float(np.mean([d.any() for d in clean])) if clean else None,
     }

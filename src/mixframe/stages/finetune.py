@@ -13,10 +13,11 @@ from mixframe.audio import manifest
 from mixframe.experiment.params import lookup
 from mixframe.metrics import scorefiles
 from mixframe.models.params import ENCODER_FILES
-from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
+from mixframe.stages.context import Context, fresh_folder, parallel, running, state_key, write_rows
 from mixframe.stages.systems import work, write_card
 
 
+@parallel
 def run(context: Context, system: str) -> None:
     """Run the stage for one system.
 
@@ -30,15 +31,15 @@ def run(context: Context, system: str) -> None:
         table = manifest.read(files.manifest, ["train", "dev"])
         todo = work(context, params, f"finetune {cell}")
         values = {
-            "finetune": params.model_dump(),
-            "encoder": preset.encoder.model_dump(),
-            "score": preset.score.model_dump(),
+            "finetune": params,
+            "encoder": preset.encoder,
+            "score": preset.score,
             "seed": context.seed,
         }
         inputs = [files.manifest, files.audio]
         if todo.start is not None:
             inputs += [todo.start / name for name in ENCODER_FILES]
-        state = files.state("finetune", cell, state_key(values, inputs))
+        state = files.state("finetune", cell, state_key("finetune", values, inputs))
         fitted = params.fit(todo, table, state)
         if fitted is None:
             return

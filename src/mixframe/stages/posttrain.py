@@ -22,13 +22,14 @@ from mixframe.models import backbone as backbones
 from mixframe.models.params import ENCODER_FILES
 from mixframe.splicing.planning import read_plan
 from mixframe.splicing.rendering import Recipe, as_recorded, recipes
-from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
+from mixframe.stages.context import Context, fresh_folder, parallel, running, state_key, write_rows
 from mixframe.training.data import cached_reader
 from mixframe.training.frames import FrameModel, FrameTask, frame_scores
 from mixframe.training.loop import train
 from mixframe.training.runner import Runner
 
 
+@parallel
 def run(context: Context, system: str) -> None:
     """Run the stage for one system.
 
@@ -56,11 +57,11 @@ def run(context: Context, system: str) -> None:
             files.plan(HELDOUT),
         ]
         values = {
-            "posttrain": section.model_dump(),
-            "encoder": preset.encoder.model_dump(),
+            "posttrain": section,
+            "encoder": preset.encoder,
             "seed": context.seed,
         }
-        state = files.state("posttrain", cell, state_key(values, inputs))
+        state = files.state("posttrain", cell, state_key("posttrain", values, inputs))
         outcome = train(task, section.train, 0, runner, state, context.seed, f"posttrain {cell}")
         scored = {HELDOUT: (heldout["base"], recipes(heldout, where))}
         for name in section.localise:

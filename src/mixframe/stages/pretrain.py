@@ -3,7 +3,7 @@
 Reads: results/<preset>/corpus/{manifest.parquet, audio.tar} (only where it is trained here), the
 preset's `pretrain` section and `seed`.
 Writes: results/<preset>/pretrain/{config.json, model.safetensors, preprocessor_config.json} as
-`transformers.AutoModel.from_pretrained` reads them, and results/<preset>/curves/pretrain.csv.
+`transformers.AutoModel.from_pretrained` reads them, and results/<preset>/pretrain/curve.csv.
 """
 
 import shutil
@@ -23,7 +23,7 @@ from mixframe.base.files import need_file, read_json, sha256_file
 from mixframe.base.progress import log, progress
 from mixframe.models import backbone as backbones
 from mixframe.models.params import ENCODER_FILES, Hub
-from mixframe.stages.context import Context, fresh_folder, running, state_key, write_rows
+from mixframe.stages.context import Context, fresh_folder, parallel, running, state_key, write_rows
 from mixframe.training.data import cached_reader
 from mixframe.training.loop import train
 from mixframe.training.masked import Clusters, MaskedPrediction, MaskedTask, Utterances
@@ -34,6 +34,7 @@ CONFIG, WEIGHTS, PREPROCESSOR = ENCODER_FILES
 PICKLED = "pytorch_model.bin"
 
 
+@parallel
 def run(context: Context) -> None:
     """Run the stage.
 
@@ -132,8 +133,8 @@ def _train(context: Context, section: Scratch) -> None:
     task = MaskedTask(
         model, encoder, section, read, with_targets["train"], with_targets["dev"], preset.seed
     )
-    values = {"pretrain": section.model_dump(), "seed": preset.seed}
-    key = state_key(values, [files.manifest, files.audio])
+    values = {"pretrain": section, "seed": preset.seed}
+    key = state_key("pretrain", values, [files.manifest, files.audio])
     state = files.state("pretrain", "all", key)
     outcome = train(task, section.train, 0, runner, state, preset.seed, "pretrain")
     if not runner.world.main:

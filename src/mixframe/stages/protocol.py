@@ -16,8 +16,9 @@ from mixframe.audio import manifest
 from mixframe.audio.io import tar_writer
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import read_json, sha256_file, write_text
+from mixframe.base.folders import located
 from mixframe.base.progress import log
-from mixframe.corpora import PROTOCOL
+from mixframe.corpora.kinds import KINDS
 from mixframe.corpora.shortcuts import shortcuts
 from mixframe.corpora.trials import LeftOut
 from mixframe.stages.context import Context, running
@@ -41,10 +42,10 @@ def run(context: Context) -> None:
                         f"protocol.corpora.{name}: {files.download} has no entry for it; "
                         f"add download.{name} to the preset"
                     )
-                _check_downloaded(entries[name])
-                make = PROTOCOL[section.kind]
+                entry = downloaded(entries[name], context.name)
+                make = KINDS[section.kind].protocol
                 seed, workers = context.preset.seed, context.compute.workers
-                tables.append(make(section, seed, entries[name], audio, workers))
+                tables.append(make(section, seed, entry, audio, workers))
             left_out = [row for table in tables for row in table.attrs.pop("left_out", [])]
             table = manifest.check(combine(tables), str(files.manifest))
         counts = table.groupby("set")["label"].value_counts().unstack(fill_value=0)
@@ -82,20 +83,28 @@ def protocol_lines(table: pd.DataFrame) -> str:
     return "".join(f"{s.replace(' ', '_')} {u} - {a} {k}\n" for s, u, a, k in rows)
 
 
-def _check_downloaded(entry: dict[str, Any]) -> None:
-    """Refuse downloaded files that are gone or are not what download.json pins."""
-    problems = []
-    for file in [*entry["files"], *entry.get("asv", [])]:
-        path = Path(file["path"])
-        if not path.is_file():
-            problems.append(f"{path}: no such file")
-        elif (found := sha256_file(path)) != file["sha256"]:
-            problems.append(f"{path}: sha256 {found}, expected {file['sha256']}")
+def downloaded(entry: dict[str, Any], preset: str) -> dict[str, Any]:
+    """Return an entry of download.json with the paths that its files have on this machine.
+
+    Raises:
+        MixframeError: files are gone, or are not what download.json pins.
+    """
+    here = entry | {"roots": [str(located(root)) for root in entry.get("roots", [])]}
+    problems = [f"{root}: not there" for root in here["roots"] if not Path(root).exists()]
+    for key in ("files", "asv"):
+        here[key] = [f | {"path": str(located(f["path"]))} for f in entry.get(key, [])]
+        for file in here[key]:
+            path = Path(file["path"])
+            if not path.is_file():
+                problems.append(f"{path}: no such file")
+            elif (actual := sha256_file(path)) != file["sha256"]:
+                problems.append(f"{path}: sha256 {actual}, expected {file['sha256']}")
     if problems:
         raise MixframeError(
-            f"downloaded files are not there as they were; run `mixframe download`:\n"
-            f"{listing(problems)}"
+            f"downloaded files are not there as they were; run "
+            f"`mixframe download --preset {preset}`:\n{listing(problems)}"
         )
+    return here
 
 
 def _refuse_shortcuts(statistics: pd.DataFrame, lowest: float) -> None:

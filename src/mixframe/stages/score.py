@@ -10,10 +10,11 @@ from mixframe.audio import manifest
 from mixframe.base.progress import is_main
 from mixframe.experiment.params import lookup
 from mixframe.metrics import scorefiles
-from mixframe.stages.context import Context, running
+from mixframe.stages.context import Context, parallel, running
 from mixframe.stages.systems import check_card, work
 
 
+@parallel
 def run(context: Context, system: str, set_name: str) -> None:
     """Run the stage for one system and one set.
 

@@ -20,7 +20,8 @@ from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import atomic_path, sha256_file, stage_lock
 from mixframe.base.progress import log
 from mixframe.base.schema import Section
-from mixframe.corpora import fetch
+from mixframe.corpora import fetch, unpack
+from mixframe.corpora.source import pin
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 MAX_BYTES = 2**28
@@ -88,8 +89,8 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
 
     Returns:
         {"kind": "demo", "files": [{"path", "bytes", "sha256"}]}, a file a voice in the order of
-        `params`, paths relative to the current directory. Which source served a voice is printed
-        and not returned: it says nothing about the content.
+        `params`. Which source served a voice is printed and not returned: it says nothing about
+        the content.
 
     Raises:
         MixframeError: another process is at work in `folder`, or no source served a voice with
@@ -111,18 +112,7 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
             f"{params.version}, or the archives of the same names from {params.upstream} into a "
             "folder, write it into the key 'folder' and have 'folder' among the 'sources'"
         )
-    paths = [folder / f"{voice}.tar" for voice in params.voices]
-    return {
-        "kind": "demo",
-        "files": [
-            {
-                "path": Path(os.path.relpath(path)).as_posix(),
-                "bytes": path.stat().st_size,
-                "sha256": voice.sha256,
-            }
-            for path, voice in zip(paths, params.voices.values(), strict=True)
-        ],
-    }
+    return {"kind": "demo", "files": [pin(folder / f"{voice}.tar") for voice in params.voices]}
 
 
 Source = Callable[[str, Path], Path]
@@ -157,11 +147,11 @@ def _provide(
     """Make the tar of one voice; return why each source failed, or nothing if one served."""
     expected = params.voices[voice].sha256
     if path.is_file():
-        found = sha256_file(path)
-        if found == expected:
+        actual = sha256_file(path)
+        if actual == expected:
             log(f"{voice}: there and verified")
             return []
-        log(f"{voice}: {path} has sha256 {found}, expected {expected}: fetching it again")
+        log(f"{voice}: {path} has sha256 {actual}, expected {expected}: fetching it again")
     failures = []
     for source in params.sources:
         shutil.rmtree(work, ignore_errors=True)
@@ -184,10 +174,10 @@ def _write_tar(voice: str, root: Path, path: Path, expected: str) -> int:
         with closing(TarWriter(temporary, str(path))) as writer:
             for name in sorted(prompts):
                 writer.add(name, prompts[name].read_bytes())
-        found = sha256_file(temporary)
-        if found != expected:
+        actual = sha256_file(temporary)
+        if actual != expected:
             raise MixframeError(
-                f"its {len(prompts)} prompts make a tar with sha256 {found}, expected {expected}: "
+                f"its {len(prompts)} prompts make a tar with sha256 {actual}, expected {expected}: "
                 "another version or damaged"
             )
     return len(prompts)
@@ -284,14 +274,14 @@ def _apt_get(arguments: tuple[str, ...], folder: Path) -> str:
 def _unpack(archive: Path, work: Path) -> Path:
     """Unpack the prompts of a tar; return the folder they start in."""
     tree = work / "tree"
-    fetch.extract(archive, tree, lambda name: name.endswith(".g722"), max_bytes=MAX_BYTES)
+    unpack.extract(archive, tree, lambda name: name.endswith(".g722"), max_bytes=MAX_BYTES)
     return _root(tree)
 
 
 def _unpack_deb(package: Path, work: Path) -> Path:
     """Unpack the prompts of a Debian package; return the folder they start in.
 
-    The content goes through `fetch.extract` in any case. dpkg-deb, where there is one, only takes
+    The content goes through `unpack.extract` in any case. dpkg-deb, where there is one, only takes
     it out of the package, since it knows compressions that Python 3.11 does not (zstd).
     """
     data = work / f"{package.stem}.tar"

@@ -1,0 +1,274 @@
+"""The commands that are no stage: presets, score files of any system, looking things up.
+
+Each imports what it needs when it runs, so that help and messages come at once.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _file_options(function: F) -> F:
+    """Add the options of the commands that take score files of any system."""
+    options = [
+        click.option("--subset", metavar="NAME", help="Of the keys; default eval, or all of them."),
+        click.option(
+            "--unit",
+            default="auto",
+            metavar="COLUMN",
+            help="What the bootstrap draws: trial, or a column of the keys; default speaker.",
+        ),
+        click.option("--resamples", type=click.IntRange(1), default=1000, show_default=True),
+        click.option(
+            "--level",
+            type=click.FloatRange(0, 1, min_open=True, max_open=True),
+            default=0.95,
+            show_default=True,
+            help="Coverage of the intervals.",
+        ),
+        click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+        click.option("--json", metavar="FILE", help="Write the figures there too; - for stdout."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _inputs(keys: Path, workers: int | None, options: dict[str, Any]) -> Any:
+    from mixframe.metrics.scorecard import Inputs
+
+    names = ("subset", "unit", "resamples", "level", "seed")
+    workers = workers or os.cpu_count() or 1
+    return Inputs(keys, workers=workers, **{name: options[name] for name in names})
+
+
+def _say(figures: dict[str, Any], text: str, json_file: str | None) -> None:
+    """Print figures and warnings, and write them as JSON where asked to."""
+    if json_file == "-":
+        click.echo(json.dumps(figures, indent=2, allow_nan=False))
+    else:
+        click.echo(text)
+    if json_file not in (None, "-"):
+        from mixframe.base.files import write_json
+
+        write_json(Path(json_file), figures)
+    for warning in figures["warnings"]:
+        click.echo(f"mixframe: warning: {warning}", err=True)
+
+
+FILE = click.Path(path_type=Path)
+KEYS = "ASVspoof 5 key or protocol, 2021 trial_metadata.txt, 2019 protocol, or a manifest."
+
+
+@click.command()
+@click.argument("scores", required=False, type=FILE)
+@click.option("--keys", type=FILE, help=KEYS)
+@click.option("--by", metavar="COLUMNS", help="Break down by columns of the keys: attack,codec.")
+@click.option("--asv", type=FILE, help="ASV scores, for the min t-DCF.")
+@click.option("--asv-keys", type=FILE, help="ASV trial_metadata.txt; 2021 only.")
+@click.option("--dev", type=FILE, help="Scores of a development set, to calibrate with.")
+@click.option("--dev-keys", type=FILE, help="Its keys.")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Threads; 0 = all cores.")
+@_file_options
+def evaluate(
+    scores: Path | None,
+    keys: Path | None,
+    by: str | None,
+    asv: Path | None,
+    asv_keys: Path | None,
+    dev: Path | None,
+    dev_keys: Path | None,
+    workers: int,
+    **options: Any,
+) -> None:
+    """Evaluate SCORES, a score file of any system, against --keys.
+
+    With --system NAME instead: stage evaluate, for one system of the preset (`mixframe evaluate
+    --system NAME --help`).
+    """
+    if scores is None or keys is None:
+        raise click.UsageError("give SCORES --keys KEYS, or --system NAME for one of the preset")
+    if (dev is None) != (dev_keys is None) or (asv_keys is not None and asv is None):
+        raise click.UsageError("--dev goes with --dev-keys, --asv-keys with --asv")
+    from mixframe.metrics import scorecard
+    from mixframe.metrics.protocols import read_asv
+
+    figures = scorecard.evaluate(
+        scores,
+        _inputs(keys, workers, options),
+        by.split(",") if by else [],
+        read_asv(asv, asv_keys, options["subset"] or "eval") if asv else None,
+        (dev, dev_keys) if dev and dev_keys else None,
+    )
+    _say(figures, scorecard.evaluation_text(figures), options["json"])
+
+
+@click.command()
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
+@click.option("--keys", type=FILE, required=True, help=KEYS)
+@click.option("--workers", type=click.IntRange(0), default=0, help="Threads; 0 = all cores.")
+@_file_options
+def compare(first: Path, second: Path, keys: Path, workers: int, **options: Any) -> None:
+    """Compare two score files on the same trials.
+
+    Prints the differences of EER and minDCF, FIRST minus SECOND, with their intervals and p-values
+    by a paired bootstrap.
+    """
+    from mixframe.metrics import scorecard
+
+    figures = scorecard.compare(first, second, _inputs(keys, workers, options))
+    _say(figures, scorecard.comparison_text(figures), options["json"])
+
+
+@click.command()
+@click.argument("name", required=False)
+def use(name: str | None) -> None:
+    """Make NAME the preset in params.yaml, with its grid, and its folders under results/.
+
+    Without NAME: take over the grid of the preset that is there. Values of the grid that were
+    edited in params.yaml, and are lost, are printed.
+    """
+    from ruamel.yaml import YAML
+
+    from mixframe.base.files import atomic_path
+    from mixframe.base.schema import read_yaml, validate
+    from mixframe.experiment import dag
+    from mixframe.experiment.params import Choice, grid_differences, read_choice, read_preset
+
+    yaml, path = YAML(), Path("params.yaml")
+    yaml.width = 1000
+    before = validate(Choice, read_yaml(path), str(path))
+    name = name or before.preset
+    preset = read_preset(name)
+    grid = preset.grid
+    for key, (own, of_preset) in grid_differences(before, read_preset(before.preset)).items():
+        if own != grid.model_dump()[key]:
+            click.echo(
+                f"params.yaml: grid.{key} = {own} goes; presets/{before.preset}.yaml has "
+                f"{of_preset}",
+                err=True,
+            )
+    written = yaml.load(path)
+    written["preset"], written["base"] = name, preset.base
+    for key, values in grid.model_dump().items():
+        if isinstance(values, list):
+            # In place, so that a list keeps its comments and its form; an empty one has none.
+            kept = written["grid"][key]
+            if not kept:
+                kept.fa.set_flow_style()
+            kept[:] = values
+        else:
+            written["grid"][key] = values
+    with atomic_path(path) as temporary:
+        yaml.dump(written, temporary)
+    dag.make_folders()
+    click.echo(f"params.yaml: preset {name}, {len(read_choice().grid.system)} systems")
+
+
+@click.command()
+def dag() -> None:
+    """Print the stages of the pipeline: how many cells each has, and what it comes after."""
+    import networkx
+
+    from mixframe.experiment import dag as pipeline
+
+    stages = pipeline.read_stages()
+    makers = {path: s.name for s in stages for cell in s.cells.values() for path in cell.outputs}
+    order = networkx.DiGraph()
+    for stage in stages:
+        order.add_node(stage.name)
+        for path in (path for cell in stage.cells.values() for path in cell.inputs):
+            if path in makers:
+                order.add_edge(makers[path], stage.name)
+    # What comes after the last one comes after those before it as well.
+    order = networkx.transitive_reduction(order)
+    width = max(len(stage.name) for stage in stages)
+    for stage in stages:
+        after = ", ".join(s.name for s in stages if order.has_edge(s.name, stage.name))
+        click.echo(
+            f"{stage.name:{width}}  {len(stage.cells):3}  {after and f'after {after}'}".rstrip()
+        )
+    click.echo(f"{sum(len(stage.cells) for stage in stages)} cells")
+
+
+@click.command()
+@click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
+def show(preset: str | None) -> None:
+    """Print the result table of a preset and say where its report is."""
+    from mixframe.base.files import need_file
+    from mixframe.experiment.layout import Layout
+    from mixframe.experiment.params import preset_path, read_choice
+
+    name = preset or read_choice().preset
+    preset_path(name)
+    files = Layout(name)
+    click.echo("EER in % with 95 % intervals; lower is better\n")
+    click.echo(need_file(files.table, "summary").read_text(encoding="utf-8"))
+    click.echo(f"Report: {need_file(files.report, 'report').absolute()}")
+
+
+@click.command()
+@click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
+@click.option("--write", is_flag=True, help="Keep them for the report.")
+def timings(preset: str | None, write: bool) -> None:
+    """Print how many seconds each stage took when it last ran on this machine, and kilojoules.
+
+    Energy is that of the processors (Linux RAPL), where the machine lets it be read.
+    """
+    from mixframe.base.files import need_file, read_json, write_json
+    from mixframe.experiment.layout import Layout
+    from mixframe.experiment.params import read_choice
+
+    files = Layout(preset or read_choice().preset)
+    seconds = read_json(need_file(files.local_timings, "download"))
+    joules = read_json(files.local_energy) if files.local_energy.is_file() else {}
+    for stage in sorted(seconds):
+        energy = f"{joules[stage] / 1000:9.2f} kJ" if stage in joules else ""
+        click.echo(f"{seconds[stage]:9.1f} s  {stage}{energy}")
+    click.echo(f"{sum(seconds.values()):9.1f} s  together")
+    if write:
+        write_json(files.timings, seconds)
+        if joules:
+            write_json(files.energy, joules)
+        click.echo(f"written to {files.timings}")
+
+
+@click.command()
+@click.argument("section", required=False)
+@click.option("--preset", metavar="NAME", help="Preset; without it that of params.yaml.")
+@click.option("--count", is_flag=True, help="Print how many parameters each neural system has.")
+def params(section: str | None, preset: str | None, count: bool) -> None:
+    """Print the validated configuration, or one SECTION of it (splice, finetune.lora ...)."""
+    import yaml
+
+    from mixframe.base.schema import Section
+    from mixframe.experiment.params import read_choice, read_preset, value_of
+
+    name = preset or read_choice().preset
+    if count:
+        from mixframe.experiment.layout import Layout
+        from mixframe.experiment.sizes import count_all
+
+        given = read_preset(name)
+        for system, (total, trained) in count_all(given, Layout(name, base=given.base)).items():
+            click.echo(f"{system}: {trained:,} of {total:,} parameters trained")
+        return
+    values: Any = value_of(read_preset(name), section or "")
+    if isinstance(values, Section):
+        values = values.model_dump()
+    elif isinstance(values, dict):
+        values = {key: v.model_dump() if isinstance(v, Section) else v for key, v in values.items()}
+    click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip())
+
+
+COMMANDS: dict[str, click.Command] = {
+    command.name or "": command for command in (compare, dag, evaluate, params, show, timings, use)
+}
+"""By name."""
