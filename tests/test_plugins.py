@@ -28,24 +28,21 @@ class FirstFrame(HeadSection):
     scale: float
 
     def build(self, dim, n_layers):
-        from mixframe.models.first import First
+        from torch import nn
 
-        return First(dim, self.scale)
-"""
-NETWORK = """
-from torch import nn
+        from mixframe.models.head import Head
 
-from mixframe.models.head import Head
+        scale = self.scale
 
+        class First(Head):
+            def __init__(self):
+                super().__init__()
+                self.classify = nn.Linear(dim, 2)
 
-class First(Head):
-    def __init__(self, dim, scale):
-        super().__init__()
-        self.scale = scale
-        self.classify = nn.Linear(dim, 2)
+            def forward(self, layers, mask):
+                return scale * self.classify(layers[-1][:, 0])
 
-    def forward(self, layers, mask):
-        return self.scale * self.classify(layers[-1][:, 0])
+        return First()
 """
 USE_HEAD = """
 import sys
@@ -191,25 +188,25 @@ ADDITIONS = {
     "head": (
         "models/heads",
         '"first_frame": "first_frame.FirstFrame",',
-        {"models/heads/first_frame.py": HEAD, "models/first.py": NETWORK},
+        ("first_frame.py", HEAD),
         USE_HEAD,
     ),
     "pattern": (
         "splicing/patterns",
         '"middle": "middle.MiddleFrames",',
-        {"splicing/patterns/middle.py": PATTERN},
+        ("middle.py", PATTERN),
         USE_PATTERN,
     ),
     "augmentation": (
         "audio/augmentations",
         '"louder": "louder.Louder",',
-        {"audio/augmentations/louder.py": AUGMENTATION},
+        ("louder.py", AUGMENTATION),
         USE_AUGMENTATION,
     ),
     "system": (
         "training/systems",
         '"constant": "constant.Constant",',
-        {"training/systems/constant.py": SYSTEM},
+        ("constant.py", SYSTEM),
         USE_SYSTEM,
     ),
 }
@@ -217,11 +214,10 @@ ADDITIONS = {
 
 @pytest.mark.parametrize("addition", ADDITIONS)
 def test_a_plug_in_is_one_file_and_one_line(tmp_path, addition):
-    registry, line, files, use = ADDITIONS[addition]
+    registry, line, (name, text), use = ADDITIONS[addition]
     copy = tmp_path / "mixframe"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    for name, text in files.items():
-        (copy / name).write_text(text)
+    (copy / registry / name).write_text(text)
     table = copy / registry / "__init__.py"
     before, after = table.read_text().split("\n    },\n)\n")
     table.write_text(f"{before}\n        {line}\n    }},\n)\n{after}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from mixframe.audio.io import AudioRef, TarWriter, tar_writer
-from mixframe.audio.manifest import COLUMNS
+from mixframe.audio.manifest import COLUMNS, LABELS
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import atomic_path, need_space, stage_lock
 from mixframe.base.folders import data_root, stored
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHARDS = "data/test-*.parquet"
-LABELS = ("bonafide", "spoof")
 NAMES = {"speaker_id": "speaker", "attack_id": "attack", "phase": "subset"}
 """Keys of the notes that the manifest has other names for."""
 FILLED = ("speaker", "attack", "codec", "subset", "prompt")

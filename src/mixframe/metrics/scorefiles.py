@@ -20,10 +20,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from mixframe.audio.manifest import LABELS
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import atomic_path, need_file
-
-LABELS = ("bonafide", "spoof")
 
 SCORES = "filename\tcm-score"
 KEYS = "filename\tcm-label"

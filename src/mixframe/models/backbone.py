@@ -271,8 +271,8 @@ def encode(backbone: Backbone, waves: Tensor, lengths: Tensor, all_layers: bool)
         Frames behind an utterance's end have no meaning.
     """
     if backbone.masks_padding:
-        places = torch.arange(waves.shape[1], device=waves.device)
-        mask = (places[None] < lengths[:, None]).long()
+        samples = torch.arange(waves.shape[1], device=waves.device)
+        mask = (samples[None] < lengths[:, None]).long()
         return _run(backbone, waves, mask, all_layers)
     by_length: dict[int, list[int]] = {}
     for row, length in enumerate(lengths.tolist()):
@@ -280,22 +280,15 @@ def encode(backbone: Backbone, waves: Tensor, lengths: Tensor, all_layers: bool)
     if len(by_length) == 1:
         return _run(backbone, waves[:, : int(lengths[0])], None, all_layers)
     n_frames = backbone.grid.n_frames(int(lengths.max()))
-    rows = {
-        row: layers
-        for length, some in by_length.items()
-        for row, layers in zip(
-            some, _each(_run(backbone, waves[some, :length], None, all_layers)), strict=True
-        )
-    }
+    rows: dict[int, list[Tensor]] = {}
+    for length, members in by_length.items():
+        layers = _run(backbone, waves[members, :length], None, all_layers)
+        for place, row in enumerate(members):
+            rows[row] = [layer[place] for layer in layers]
     return [
         torch.stack([_lengthened(rows[row][i], n_frames) for row in range(len(rows))])
         for i in range(len(rows[0]))
     ]
-
-
-def _each(layers: list[Tensor]) -> list[list[Tensor]]:
-    """Turn layers of (B, T, D) into B lists of (T, D) layers."""
-    return [[layer[row] for layer in layers] for row in range(len(layers[0]))]
 
 
 def _lengthened(frames: Tensor, n_frames: int) -> Tensor:

@@ -27,6 +27,7 @@ from matplotlib.path import Path as Curve
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from scipy.special import ndtri
 
+from mixframe.audio.io import SAMPLE_RATE
 from mixframe.experiment.params import Grid
 from mixframe.report.collect import Example
 from mixframe.report.pipeline import Pipeline, layout
@@ -524,7 +525,7 @@ def localisation(examples: Sequence[Example], threshold: float, legend: bool) ->
         curve.plot(example.times, example.probability, color=BLUE, linewidth=1.4)
         curve.set(ylim=(-0.03, 1.03), yticks=[0, 0.5, 1], ylabel="P(injected)", xlabel="time, s")
         curve.grid(True, axis="y")
-        curve.set_xlim(0, example.wave.size / 16_000)
+        curve.set_xlim(0, example.wave.size / SAMPLE_RATE)
         wave.set_title(f"{example.set}: {example.utterance}", fontsize=8, fontweight="normal")
     if legend:
         handles = [
@@ -544,7 +545,7 @@ def _waveform(axis: Axes, example: Example) -> None:
     steps = min(ENVELOPE, example.wave.size)
     edges = np.linspace(0, example.wave.size, steps, endpoint=False).astype(int)
     low, high = np.minimum.reduceat(example.wave, edges), np.maximum.reduceat(example.wave, edges)
-    axis.fill_between(edges / 16_000, low, high, color=MUTED, linewidth=0.3)
+    axis.fill_between(edges / SAMPLE_RATE, low, high, color=MUTED, linewidth=0.3)
     peak = float(np.abs(example.wave).max()) * 1.05 or 1.0
     axis.set(ylim=(-peak, peak), yticks=[])
     axis.spines[["left", "bottom"]].set_visible(False)

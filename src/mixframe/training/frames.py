@@ -145,14 +145,15 @@ def by_frame(
     Returns:
         for each recipe its (T,) values and its (T,) int8 labels, 1 = injected.
     """
-    world, found = run.world, []
+    world = run.world
+    computed: list[tuple[int, np.ndarray, np.ndarray]] = []
     groups = length_batches([r.n_samples for r in recipes], batch, not backbone.masks_padding)
     groups = groups[world.index :: world.count]
-    for some in (groups[i : i + CHUNK] for i in range(0, len(groups), CHUNK)):
-        loaded = [frame_batch([recipes[i] for i in rows], backbone, read) for rows in some]
-        computed = run.infer(function, [b for b, _ in loaded])
-        for rows, (_, labels), values in zip(some, loaded, computed, strict=True):
+    for chunk in (groups[i : i + CHUNK] for i in range(0, len(groups), CHUNK)):
+        loaded = [frame_batch([recipes[i] for i in rows], backbone, read) for rows in chunk]
+        results = run.infer(function, [b for b, _ in loaded])
+        for rows, (_, labels), values in zip(chunk, loaded, results, strict=True):
             for row, label, value in zip(rows, labels, values, strict=True):
-                found.append((row, value[: len(label)].numpy(), label))
-    by_row = sorted(world.gather(found), key=lambda item: item[0])
+                computed.append((row, value[: len(label)].numpy(), label))
+    by_row = sorted(world.gather(computed), key=lambda item: item[0])
     return [values for _, values, _ in by_row], [labels for *_, labels in by_row]

@@ -133,13 +133,14 @@ class MaskedTask:
     def _batch(
         self,
         source: Utterances,
-        picks: list[tuple[int, int]],
+        drawn: list[tuple[int, int]],
         seed: int,
     ) -> Batch:
+        """Return crops of utterances, each drawn by its number and the number of the draw."""
         grid = self._backbone.grid
         longest = grid.n_samples(grid.n_frames(int(self._params.crop_seconds * SAMPLE_RATE)))
         waves, wanted, masks = [], [], []
-        for item, draw in picks:
+        for item, draw in drawn:
             # Crops start on a frame, so that the targets of the whole utterance stay right.
             start, length = crop(source.samples[item], longest, seed, draw)
             start -= start % grid.hop
@@ -199,6 +200,6 @@ class MaskedTask:
             return torch.tensor(sums, dtype=torch.float64)
 
         mine = batches[run.world.index :: run.world.count]
-        found = torch.stack([torch.zeros(3, dtype=torch.float64), *run.infer(figures, mine)])
-        loss, hits, n = run.world.add(found.sum(0).numpy(), run.device).tolist()
+        sums = torch.stack([torch.zeros(3, dtype=torch.float64), *run.infer(figures, mine)])
+        loss, hits, n = run.world.add(sums.sum(0).numpy(), run.device).tolist()
         return Validation((loss / n,), {"dev_loss": loss / n, "dev_accuracy": hits / n})

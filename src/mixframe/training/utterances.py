@@ -54,7 +54,7 @@ class UtteranceTask:
     def batch(self, numbers: range) -> Batch:
         """Return random crops of the utterances of some draws with their classes."""
         longest = int(self._params.crop_seconds * SAMPLE_RATE)
-        waves, picks = [], []
+        waves, items = [], []
         for draw in numbers:
             item = int(self._order[draw])
             start, length = crop(self._samples[item], longest, self._seed, draw)
@@ -63,9 +63,9 @@ class UtteranceTask:
                 wave = np.resize(wave, longest)
             rng = np.random.default_rng([self._seed, 3, draw])
             waves.append(self._params.augment.apply(wave, rng))
-            picks.append(item)
+            items.append(item)
         padded, lengths = pad(waves, self.model.backbone)
-        return Batch(padded, lengths, torch.from_numpy(self._labels[picks]))
+        return Batch(padded, lengths, torch.from_numpy(self._labels[items]))
 
     def weight(self, batch: Batch) -> float:
         """Return the summed class weights."""

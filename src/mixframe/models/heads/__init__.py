@@ -1,8 +1,8 @@
 """Heads: what makes two logits, spoof and bona fide, of an encoder's frames.
 
-A new one is a module with a section, whose `build` returns the network, and one line below. The
-network stands in a module beside this folder and `build` imports it, so that reading a preset
-does not import torch.
+A new one is a module with a section, whose `build` returns the network, and one line below. What
+imports torch is imported in `build`, so that reading a preset stays quick: large networks stand in
+modules beside this folder.
 """
 
 from typing import Annotated
