@@ -276,7 +276,9 @@ def _add_entries(
                 table = values[system]
                 for parent in parents:
                     table = table[parent]
-                table[leaf] = setting.value
+                # PyYAML, which reads presets, takes 1e-06 for a word: its own form is 1.0e-06.
+                written = yaml.safe_dump([setting.value], default_flow_style=True)
+                table[leaf] = YAML().load(written)[0]
         values.insert(0, name, values.pop(system))
 
     for name in reversed(variants):
