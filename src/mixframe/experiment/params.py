@@ -247,7 +247,12 @@ def read_preset(name: str, root: Path = Path()) -> Preset:
             base that is not its own base.
     """
     path = preset_path(name, root)
-    values = read_yaml(path)
+    return validate_preset(read_yaml(path), path, root)
+
+
+def validate_preset(values: Any, path: Path, root: Path = Path()) -> Preset:
+    """Validate what was read, or is to be written, as the preset `path`; see `read_preset`."""
+    name = path.stem
     base = values.get("base", name) if isinstance(values, dict) else name
     if base != name:
         theirs = read_yaml(preset_path(str(base), root))
