@@ -491,18 +491,10 @@ def test_without_post_trained_systems_there_is_no_localisation(
         set=["eval_seen"],
     )
     context = fill(grid)
-    write_json(
-        context.files.root / "timings.json", {"score@a": 59.96, "score@b": 3.0, "download": 2}
-    )
-    write_json(context.files.energy, {"score@a": 1500.0, "score@b": 250.0})
     report.run(context, grid)
     page = Page(context.files.report.read_text(encoding="utf-8"))
     assert "localisation" not in page.values("id")
     assert "14 Parameters, versions, assumptions" in page.text
-    assert (
-        "download 1 2.0 s 2.0 s \N{EN DASH} score 2 1 min 3 s 60.0 s 1.8 all 1 min 5 s 1.8"
-        in page.text
-    )
     # DVC expects every output of the stage, whatever the grid.
     assert len(list(context.files.figure("x").parent.iterdir())) == 3 * len(NAMES)
 
@@ -567,20 +559,6 @@ def test_a_circle_of_stages_is_named(tmp_path: Path) -> None:
     write_text(path, yaml.safe_dump({"stages": stages}))
     with pytest.raises(MixframeError, match="circle: a -> b"):
         read_pipeline(path)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.04, "0.0 s"),
-        (59.94, "59.9 s"),
-        (60, "1 min 0 s"),
-        (3599.4, "59 min 59 s"),
-        (3725, "1 h 2 min"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert render.duration(seconds) == text
 
 
 def test_the_lowest_rate_is_bold_and_supported_differences_are_named() -> None:

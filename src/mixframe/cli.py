@@ -374,28 +374,17 @@ def show(preset: str | None) -> None:
 
 @main.command()
 @click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
-@click.option("--write", is_flag=True, help="Keep them for the report.")
-def timings(preset: str | None, write: bool) -> None:
-    """Print how many seconds each stage took when it last ran on this machine, and kilojoules.
-
-    Energy is that of the processors (Linux RAPL), where the machine lets it be read.
-    """
-    from mixframe.base.files import need_file, read_json, write_json
+def timings(preset: str | None) -> None:
+    """Print how many seconds each stage took when it last ran on this machine."""
+    from mixframe.base.files import need_file, read_json
     from mixframe.experiment.layout import Layout
     from mixframe.experiment.params import read_choice
 
     files = Layout(preset or read_choice().preset)
-    seconds = read_json(need_file(files.local_timings, "download"))
-    joules = read_json(files.local_energy) if files.local_energy.is_file() else {}
+    seconds = read_json(need_file(files.timings, "download"))
     for stage in sorted(seconds):
-        energy = f"{joules[stage] / 1000:9.2f} kJ" if stage in joules else ""
-        click.echo(f"{seconds[stage]:9.1f} s  {stage}{energy}")
+        click.echo(f"{seconds[stage]:9.1f} s  {stage}")
     click.echo(f"{sum(seconds.values()):9.1f} s  together")
-    if write:
-        write_json(files.timings, seconds)
-        if joules:
-            write_json(files.energy, joules)
-        click.echo(f"written to {files.timings}")
 
 
 @main.command()

@@ -27,19 +27,6 @@ from mixframe.splicing.planning import read_plan
 from mixframe.splicing.rendering import Recipe, as_recorded, load, recipes
 
 PACKAGES = ("mixframe", "torch", "torchaudio", "transformers", "peft", "dvc", "snakemake", "numpy")
-STAGES = (
-    "download",
-    "protocol",
-    "pretrain",
-    "splice",
-    "posttrain",
-    "finetune",
-    "score",
-    "vote",
-    "evaluate",
-    "report",
-)
-"""In the order in which they run."""
 BINS = 48
 """Bins of a score histogram."""
 AUDIO_BYTES = 6 * 2**20
@@ -139,8 +126,6 @@ class Collected:
         mistakes: the worst errors of each system on each set, by set and utterance.
         parameters: a row a system: system, trainable, total.
         published: every figure that the papers print, beside what its preset has measured here.
-        timings: a row a stage: stage, cells, seconds, longest, joules (NaN where the machine did
-            not tell); None if nothing was measured.
         yaml: the preset, as written.
     """
 
@@ -162,7 +147,6 @@ class Collected:
     pipeline: Pipeline
     parameters: pd.DataFrame
     published: list[paper.Beside]
-    timings: pd.DataFrame | None
     yaml: str
     versions: list[tuple[str, str]]
 
@@ -219,7 +203,6 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
             columns=["system", "trainable", "total"],
         ),
         published=paper.beside(published, paper.summaries(published)),
-        timings=_timings(files.timings, files.energy),
         yaml=params.preset_path(name).read_text(encoding="utf-8"),
         versions=[("python", platform.python_version()), *((p, version(p)) for p in PACKAGES)],
     )
@@ -409,28 +392,6 @@ def _curves(files: Layout, grid: Grid) -> pd.DataFrame:
         parts.append(long.assign(stage=stage, system=system, axis=axis))
     columns = ["stage", "system", "axis", "at", "figure", "value"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def _timings(path: Path, energy: Path) -> pd.DataFrame | None:
-    """Sum seconds and joules of the cells of each stage, in the order in which stages run."""
-    if not path.is_file():
-        return None
-    joules = read_json(energy) if energy.is_file() else {}
-    cells = pd.DataFrame(
-        [
-            (key.partition("@")[0], seconds, joules.get(key, np.nan))
-            for key, seconds in read_json(path).items()
-        ],
-        columns=["stage", "seconds", "joules"],
-    )
-    groups = cells.groupby("stage", sort=False)
-    summed = groups["seconds"].agg(cells="count", seconds="sum", longest="max")
-    summed = summed.assign(joules=groups["joules"].sum(min_count=1)).reset_index()
-    return summed.sort_values("stage", key=lambda names: names.map(_place), ignore_index=True)
-
-
-def _place(stage: str) -> int:
-    return STAGES.index(stage) if stage in STAGES else len(STAGES)
 
 
 def _localisation(preset: Preset, files: Layout, grid: Grid, table: pd.DataFrame) -> Localisation:

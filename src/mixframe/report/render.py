@@ -124,7 +124,6 @@ def render(data: Collected, voting: Voting | None, systems: dict[str, Line], dra
     )
     environment.filters |= {
         "percent": percent,
-        "duration": duration,
         "count": "{:,}".format,
         "breakable": breakable,
     }
@@ -180,7 +179,6 @@ def render(data: Collected, voting: Voting | None, systems: dict[str, Line], dra
         dag=inline_svg(drawn.dag, "dag", "The stages of the pipeline and what depends on what"),
         stages=[(s.name, s.command) for s in data.pipeline.stages],
         parameters=data.parameters.to_dict("records"),
-        timings=_bars(data.timings),
         version=dict(data.versions)["mixframe"],
     )
 
@@ -202,7 +200,7 @@ def _sections(present: dict[str, bool]) -> dict[str, tuple[int, str]]:
         "training": "Training",
         "shortcuts": "Shortcut check",
         "pipeline": "Pipeline",
-        "cost": "Cost",
+        "size": "Size of the systems",
         "parameters": "Parameters, versions, assumptions",
     }
     kept = [key for key in titles if present.get(key, True)]
@@ -422,23 +420,3 @@ def _mistakes(data: Collected, drawn: dict[int, str]) -> list[tuple[str, list[di
 def breakable(name: str) -> Markup:
     """Return a name as HTML in which a line may break after an underscore."""
     return escape(name).replace("_", Markup("_<wbr>"))
-
-
-def _bars(timings: pd.DataFrame | None) -> dict[str, Any] | None:
-    if timings is None:
-        return None
-    top, total = timings["seconds"].max() or 1, timings["seconds"].sum()
-    rows = timings.assign(width=[f"{100 * s / top:.1f}%" for s in timings["seconds"]])
-    joules = timings["joules"].sum(min_count=1)
-    return {"rows": rows.to_dict("records"), "total": total, "joules": joules}
-
-
-def duration(seconds: float) -> str:
-    """Write a duration with its two largest units: `4.1 s`, `3 min 20 s`, `1 h 2 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    if seconds < 3600:
-        whole = round(seconds)
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -13,7 +13,6 @@ import pandas as pd
 
 import mixframe
 from mixframe.base.compute import Compute
-from mixframe.base.energy import Meter
 from mixframe.base.files import digest, sha256_file, stage_lock, write_json, write_text
 from mixframe.base.progress import is_main, log
 from mixframe.experiment import params as parameters
@@ -53,7 +52,7 @@ def open_context(name: str, compute: dict[str, Any], seed: int = 0) -> Context:
 
 @contextmanager
 def running(context: Context, stage: str, cell: str = "") -> Iterator[None]:
-    """Hold the lock of a stage and note the time and, where the machine tells, the energy it took.
+    """Hold the lock of a stage and note the time it took.
 
     Of several processes, the first does.
 
@@ -67,17 +66,14 @@ def running(context: Context, stage: str, cell: str = "") -> Iterator[None]:
     with stage_lock(context.files.lock(stage, cell or "all"), title):
         start = time.monotonic()
         log(f"{title}: start")
-        with Meter() as meter:
-            yield
+        yield
         seconds = time.monotonic() - start
         log(f"{title}: done in {seconds:.1f} s")
-    files = context.files
-    with stage_lock(files.local_timings.with_suffix(".lock"), "timings", wait=60):
+    path = context.files.timings
+    with stage_lock(path.with_suffix(".lock"), "timings", wait=60):
         key = f"{stage}@{cell}" if cell else stage
-        for path, value in ((files.local_timings, seconds), (files.local_energy, meter.joules)):
-            if value is not None:
-                known = json.loads(path.read_text()) if path.is_file() else {}
-                write_json(path, {**known, key: round(value, 2)})
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        write_json(path, {**known, key: round(seconds, 2)})
 
 
 @contextmanager

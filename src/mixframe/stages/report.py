@@ -2,7 +2,7 @@
 
 Reads: results/<preset>/summary/{summary.json, comparisons.csv}, details/, det/, scores/, curves/,
 corpus/{manifest.parquet, audio.tar}, checks/shortcuts.csv, heldout/plan.parquet,
-pretrain/config.json and, if it is there, timings.json; dvc.yaml; paper.yaml; the whole preset; the
+pretrain/config.json; dvc.yaml; paper.yaml; the whole preset; the
 grid of params.yaml.
 Writes: results/<preset>/report.html and results/<preset>/figures/{det, histograms, calibration,
 attacks, codecs, curves, localisation, votes, dag}.{png, svg, csv}.
