@@ -25,7 +25,8 @@ from mixframe.base.files import read_json, write_json, write_text
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset, read_preset
 from mixframe.metrics import scorefiles
-from mixframe.report import collect, figures, render
+from mixframe.report import collect, draw, examples, figures, render
+from mixframe.report.figures import calibration, conditions, localisation
 from mixframe.report.pipeline import Edge, Pipeline, Stage, layout, read_pipeline
 from mixframe.splicing import planning, rendering
 from mixframe.stages import evaluate, report
@@ -375,11 +376,10 @@ def test_the_worst_errors_are_there_once_with_every_system(there: Context) -> No
 def test_a_page_that_is_full_has_no_more_players(
     there: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect, "AUDIO_BYTES", 0)
+    monkeypatch.setattr(examples, "AUDIO_BYTES", 0)
     data = collect.collect("made", there.preset, there.files, GRID)
     assert {m.wave is None for m in data.mistakes} == {True}
-    systems = figures.lines(GRID)
-    page = render.render(data, None, systems, report.draw_panels(data, None, systems))
+    page = render.render(data, figures.draw(data))
     assert page.count("No player: the page has reached its size.") == len(data.mistakes)
 
 
@@ -403,7 +403,7 @@ def test_the_audio_is_the_rendered_splice(there: Context) -> None:
     plan = planning.read_plan(there.files.plan("heldout"))
     where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
     row = plan[(plan["base"] == frames["utterance"].iloc[0]) & (plan["injector"] != "")]
-    wave, labels = rendering.load(rendering.recipes(row, where)[0], FRAMES, collect.audio.read)
+    wave, labels = rendering.load(rendering.recipes(row, where)[0], FRAMES, examples.audio.read)
     assert sounds[0].split(",")[1] == base64.b64encode(encode_flac(wave)).decode()
     heard, rate = soundfile.read(BytesIO(base64.b64decode(sounds[0].split(",")[1])))
     assert (rate, len(heard)) == (16_000, len(wave))
@@ -423,18 +423,34 @@ def test_figures_decode_and_have_their_data(there: Context) -> None:
     assert not list(there.files.root.glob(".*"))
 
 
+def test_a_further_figure_has_files_and_a_section(
+    there: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def figure(data: collect.Collected) -> draw.Drawing:
+        panels = {"Hours of each set": lambda canvas: canvas.subplots().plot(data.corpus["hours"])}
+        return draw.Drawing(data.corpus, panels, (3, 2), "All <b>hours</b>.", title="Hours")
+
+    assert tuple(figures.FIGURES) == NAMES
+    monkeypatch.setitem(figures.FIGURES, "hours", figure)
+    data = collect.collect("made", there.preset, there.files, GRID)
+    page = Page(render.render(data, figures.draw(data)))
+    assert "Hours of each set" in page.values("aria-label")
+    assert "hours" in page.values("aria-labelledby")
+    assert "All hours . Made by" in page.text
+
+
 def test_what_is_not_defined_is_drawn_as_a_dash_or_not_at_all() -> None:
     grid = GRID.model_copy(update={"set": ["e"]})
     rates = pd.DataFrame({"system": ["lfcc", "mfpt"], "set": "e", "value": "alaw", "seen": False})
-    cells = figures.conditions(rates.assign(eer=[0.25, np.nan]), GRID.system, ["e"])
-    drawn = figures.to_svg(cells, text=True)
+    cells = conditions.drawing(rates.assign(eer=[0.25, np.nan]), GRID.system, ["e"], "")
+    drawn = draw.to_svg(cells.whole(), text=True)
     assert "25.00" in drawn
     assert "\N{EN DASH}" in drawn
-    none = figures.conditions(rates[:0].assign(eer=0.1), GRID.system, ["e"])
-    assert "one condition each" in figures.to_svg(none, text=True)
+    none = conditions.drawing(rates[:0].assign(eer=0.1), GRID.system, ["e"], "")
+    assert "one condition each" in draw.to_svg(none.whole(), text=True)
     costs = pd.DataFrame({"system": ["lfcc", "mfpt"], "set": "e", "cllr": [0.5, 3.0]})
     costs = costs.assign(calibrated_cllr=[0.4, np.nan])
-    left, right = figures.calibration(costs, figures.lines(grid), ["e"]).axes[0].get_xlim()
+    left, right = calibration.drawing(costs, grid).whole().axes[0].get_xlim()
     assert left < 0.4
     assert right > 3.0
 
@@ -688,7 +704,7 @@ def test_a_click_on_a_curve_moves_the_sound(there: Context, browser: chromium.Br
           return audio.currentTime / audio.duration;
         })()"""
     )
-    left, right = figures.TRACK
+    left, right = localisation.TRACK
     assert at == pytest.approx((0.5 - left) / (right - left), abs=0.02)
 
 
