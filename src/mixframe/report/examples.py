@@ -16,6 +16,7 @@ from mixframe.base.files import need_file, read_json
 from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Grid, Preset
 from mixframe.metrics import detection, scorefiles
+from mixframe.metrics.frames import frame_threshold
 from mixframe.splicing.planning import read_plan
 from mixframe.splicing.rendering import Recipe, as_recorded, load, recipes
 
@@ -130,9 +131,7 @@ def collect_localisation(
     ]
     frames = pd.read_parquet(need_file(files.frames(localiser), "posttrain"))
     heldout = frames[frames["set"] == HELDOUT]
-    labels = np.concatenate(heldout["labels"].to_numpy())
-    scores = np.concatenate(heldout["scores"].to_numpy()).astype(np.float64)
-    threshold = detection.eer_threshold(scores[labels == 0], scores[labels == 1])
+    threshold = frame_threshold(heldout)
     spacing = _spacing(files)
     where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
     plan = read_plan(files.plan(HELDOUT))
