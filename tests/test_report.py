@@ -603,7 +603,7 @@ def test_the_lowest_rate_is_bold_and_supported_differences_are_named() -> None:
 def test_frame_auc_ranks_utterances_and_counts_ties_half() -> None:
     labels = [np.array([1, 0, 0]), np.array([0, 0]), np.array([1, 1, 0, 0]), np.array([1, 0])]
     scores = [np.array([-1.0, 0, 1]), np.zeros(2), np.array([0.0, 3, 1, 2]), np.zeros(2)]
-    ranked = collect.rank(labels, scores)
+    ranked = examples.rank(labels, scores)
     assert ranked == [(0.5, 2), (0.5, 3), (1.0, 0)]
 
 
@@ -611,7 +611,7 @@ def test_frame_auc_ranks_utterances_and_counts_ties_half() -> None:
     ("total", "count", "places"), [(9, 1, [4]), (9, 3, [1, 4, 7]), (2, 3, [0, 1]), (0, 3, [])]
 )
 def test_examples_are_spread_over_the_ranking(total: int, count: int, places: list[int]) -> None:
-    assert collect.spread(total, count) == places
+    assert examples.spread(total, count) == places
 
 
 def test_fifteen_systems_have_lines_of_their_own() -> None:
@@ -627,7 +627,7 @@ def test_fifteen_systems_have_lines_of_their_own() -> None:
         seed=[0],
         set=["e"],
     )
-    assert len(set(figures.lines(grid).values())) == 15
+    assert len(set(draw.lines(grid).values())) == 15
 
 
 SOUNDS = """
