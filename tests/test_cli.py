@@ -44,17 +44,10 @@ def test_use_switches_preset_and_grid_and_back_without_a_trace(repository):
     assert (repository / "params.yaml").read_text() == before
 
 
-def test_timings_are_printed_and_kept_on_demand(repository):
+def test_timings_are_printed(repository):
     assert "no such file" in CliRunner().invoke(main, ["timings"]).stderr
-    write_json(Layout("demo").local_timings, {"download": 1.5, "score@a-b": 2.0})
+    write_json(Layout("demo").timings, {"download": 1.5, "score@a-b": 2.0})
     assert "3.5 s  together" in CliRunner().invoke(main, ["timings"]).output
-    assert not Layout("demo").timings.exists()
-    assert CliRunner().invoke(main, ["timings", "--write"]).exit_code == 0
-    assert yaml.safe_load(Layout("demo").timings.read_text()) == {"download": 1.5, "score@a-b": 2.0}
-    assert not Layout("demo").energy.exists()
-    write_json(Layout("demo").local_energy, {"score@a-b": 1234.0})
-    assert "1.23 kJ" in CliRunner().invoke(main, ["timings", "--write"]).output
-    assert yaml.safe_load(Layout("demo").energy.read_text()) == {"score@a-b": 1234.0}
 
 
 def test_evaluate_says_which_options_go_together(repository):

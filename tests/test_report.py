@@ -25,7 +25,8 @@ from mixframe.base.files import read_json, write_json, write_text
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset, read_preset
 from mixframe.metrics import scorefiles
-from mixframe.report import collect, figures, render
+from mixframe.report import collect, draw, examples, figures, render
+from mixframe.report.figures import calibration, conditions, localisation
 from mixframe.report.pipeline import Edge, Pipeline, Stage, layout, read_pipeline
 from mixframe.splicing import planning, rendering
 from mixframe.stages import evaluate, report
@@ -375,11 +376,10 @@ def test_the_worst_errors_are_there_once_with_every_system(there: Context) -> No
 def test_a_page_that_is_full_has_no_more_players(
     there: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect, "AUDIO_BYTES", 0)
+    monkeypatch.setattr(examples, "AUDIO_BYTES", 0)
     data = collect.collect("made", there.preset, there.files, GRID)
     assert {m.wave is None for m in data.mistakes} == {True}
-    systems = figures.lines(GRID)
-    page = render.render(data, None, systems, report.draw_panels(data, None, systems))
+    page = render.render(data, figures.draw(data))
     assert page.count("No player: the page has reached its size.") == len(data.mistakes)
 
 
@@ -403,7 +403,7 @@ def test_the_audio_is_the_rendered_splice(there: Context) -> None:
     plan = planning.read_plan(there.files.plan("heldout"))
     where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
     row = plan[(plan["base"] == frames["utterance"].iloc[0]) & (plan["injector"] != "")]
-    wave, labels = rendering.load(rendering.recipes(row, where)[0], FRAMES, collect.audio.read)
+    wave, labels = rendering.load(rendering.recipes(row, where)[0], FRAMES, examples.audio.read)
     assert sounds[0].split(",")[1] == base64.b64encode(encode_flac(wave)).decode()
     heard, rate = soundfile.read(BytesIO(base64.b64decode(sounds[0].split(",")[1])))
     assert (rate, len(heard)) == (16_000, len(wave))
@@ -423,18 +423,34 @@ def test_figures_decode_and_have_their_data(there: Context) -> None:
     assert not list(there.files.root.glob(".*"))
 
 
+def test_a_further_figure_has_files_and_a_section(
+    there: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def figure(data: collect.Collected) -> draw.Drawing:
+        panels = {"Hours of each set": lambda canvas: canvas.subplots().plot(data.corpus["hours"])}
+        return draw.Drawing(data.corpus, panels, (3, 2), "All <b>hours</b>.", title="Hours")
+
+    assert tuple(figures.FIGURES) == NAMES
+    monkeypatch.setitem(figures.FIGURES, "hours", figure)
+    data = collect.collect("made", there.preset, there.files, GRID)
+    page = Page(render.render(data, figures.draw(data)))
+    assert "Hours of each set" in page.values("aria-label")
+    assert "hours" in page.values("aria-labelledby")
+    assert "All hours . Made by" in page.text
+
+
 def test_what_is_not_defined_is_drawn_as_a_dash_or_not_at_all() -> None:
     grid = GRID.model_copy(update={"set": ["e"]})
     rates = pd.DataFrame({"system": ["lfcc", "mfpt"], "set": "e", "value": "alaw", "seen": False})
-    cells = figures.conditions(rates.assign(eer=[0.25, np.nan]), GRID.system, ["e"])
-    drawn = figures.to_svg(cells, text=True)
+    cells = conditions.drawing(rates.assign(eer=[0.25, np.nan]), GRID.system, ["e"], "")
+    drawn = draw.to_svg(cells.whole(), text=True)
     assert "25.00" in drawn
     assert "\N{EN DASH}" in drawn
-    none = figures.conditions(rates[:0].assign(eer=0.1), GRID.system, ["e"])
-    assert "one condition each" in figures.to_svg(none, text=True)
+    none = conditions.drawing(rates[:0].assign(eer=0.1), GRID.system, ["e"], "")
+    assert "one condition each" in draw.to_svg(none.whole(), text=True)
     costs = pd.DataFrame({"system": ["lfcc", "mfpt"], "set": "e", "cllr": [0.5, 3.0]})
     costs = costs.assign(calibrated_cllr=[0.4, np.nan])
-    left, right = figures.calibration(costs, figures.lines(grid), ["e"]).axes[0].get_xlim()
+    left, right = calibration.drawing(costs, grid).whole().axes[0].get_xlim()
     assert left < 0.4
     assert right > 3.0
 
@@ -491,18 +507,10 @@ def test_without_post_trained_systems_there_is_no_localisation(
         set=["eval_seen"],
     )
     context = fill(grid)
-    write_json(
-        context.files.root / "timings.json", {"score@a": 59.96, "score@b": 3.0, "download": 2}
-    )
-    write_json(context.files.energy, {"score@a": 1500.0, "score@b": 250.0})
     report.run(context, grid)
     page = Page(context.files.report.read_text(encoding="utf-8"))
     assert "localisation" not in page.values("id")
     assert "14 Parameters, versions, assumptions" in page.text
-    assert (
-        "download 1 2.0 s 2.0 s \N{EN DASH} score 2 1 min 3 s 60.0 s 1.8 all 1 min 5 s 1.8"
-        in page.text
-    )
     # DVC expects every output of the stage, whatever the grid.
     assert len(list(context.files.figure("x").parent.iterdir())) == 3 * len(NAMES)
 
@@ -569,20 +577,6 @@ def test_a_circle_of_stages_is_named(tmp_path: Path) -> None:
         read_pipeline(path)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.04, "0.0 s"),
-        (59.94, "59.9 s"),
-        (60, "1 min 0 s"),
-        (3599.4, "59 min 59 s"),
-        (3725, "1 h 2 min"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert render.duration(seconds) == text
-
-
 def test_the_lowest_rate_is_bold_and_supported_differences_are_named() -> None:
     rates = [("a", 0.10, 0.08, 0.12), ("b", 0.11, 0.12, 0.13), ("c", 0.30, 0.25, 0.40)]
     results = pd.DataFrame(rates, columns=["system", "eer", "eer_low", "eer_high"]).assign(set="s")
@@ -609,7 +603,7 @@ def test_the_lowest_rate_is_bold_and_supported_differences_are_named() -> None:
 def test_frame_auc_ranks_utterances_and_counts_ties_half() -> None:
     labels = [np.array([1, 0, 0]), np.array([0, 0]), np.array([1, 1, 0, 0]), np.array([1, 0])]
     scores = [np.array([-1.0, 0, 1]), np.zeros(2), np.array([0.0, 3, 1, 2]), np.zeros(2)]
-    ranked = collect.rank(labels, scores)
+    ranked = examples.rank(labels, scores)
     assert ranked == [(0.5, 2), (0.5, 3), (1.0, 0)]
 
 
@@ -617,7 +611,7 @@ def test_frame_auc_ranks_utterances_and_counts_ties_half() -> None:
     ("total", "count", "places"), [(9, 1, [4]), (9, 3, [1, 4, 7]), (2, 3, [0, 1]), (0, 3, [])]
 )
 def test_examples_are_spread_over_the_ranking(total: int, count: int, places: list[int]) -> None:
-    assert collect.spread(total, count) == places
+    assert examples.spread(total, count) == places
 
 
 def test_fifteen_systems_have_lines_of_their_own() -> None:
@@ -633,7 +627,7 @@ def test_fifteen_systems_have_lines_of_their_own() -> None:
         seed=[0],
         set=["e"],
     )
-    assert len(set(figures.lines(grid).values())) == 15
+    assert len(set(draw.lines(grid).values())) == 15
 
 
 SOUNDS = """
@@ -710,7 +704,7 @@ def test_a_click_on_a_curve_moves_the_sound(there: Context, browser: chromium.Br
           return audio.currentTime / audio.duration;
         })()"""
     )
-    left, right = figures.TRACK
+    left, right = localisation.TRACK
     assert at == pytest.approx((0.5 - left) / (right - left), abs=0.02)
 
 

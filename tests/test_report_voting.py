@@ -10,10 +10,10 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path, write_json
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid
-from mixframe.report.collect import Example
-from mixframe.report.figures import to_png, to_svg
+from mixframe.report.draw import to_png
+from mixframe.report.examples import Example, collect_votes
+from mixframe.report.figures.votes import drawing, vote_table
 from mixframe.report.render import inline_svg
-from mixframe.report.voting import collect_votes, draw_votes, vote_table
 
 GRID = Grid(
     system=["lfcc", "a", "b"],
@@ -72,14 +72,14 @@ def test_the_table_behind_the_figure_has_every_frame(votes):
 
 
 def test_it_is_drawn_the_same_every_time(votes):
-    first, second = (to_png(draw_votes(votes, [0], legend=True)) for _ in range(2))
+    first, second = (to_png(drawing(votes).whole()) for _ in range(2))
     assert first == second
     assert first.startswith(b"\x89PNG")
     assert len(first) > 10_000
 
 
 def test_spectrograms_are_pictures_inside_the_page(votes):
-    svg = inline_svg(to_svg(draw_votes(votes, [0], legend=False), text=True), "votes0", "votes")
+    svg = inline_svg(drawing(votes).page()[0], "votes0", "votes")
     assert 'href="data:image/png;base64,' in svg
     for reference in re.findall(r'href="#([^"]+)"', svg):
         assert f'id="{reference}"' in svg
@@ -88,7 +88,7 @@ def test_spectrograms_are_pictures_inside_the_page(votes):
 def test_without_voting_systems_there_is_nothing(votes):
     assert collect_votes(FILES, GRID.model_copy(update={"voting": []}), []) is None
     assert vote_table(None).empty
-    assert to_png(draw_votes(None, [], legend=True)).startswith(b"\x89PNG")
+    assert to_png(drawing(None).whole()).startswith(b"\x89PNG")
 
 
 def test_votes_that_are_missing_are_named(votes):

@@ -140,10 +140,17 @@ def use(name: str | None) -> None:
     from mixframe.base.files import atomic_path
     from mixframe.base.schema import read_yaml, validate
     from mixframe.experiment import dag
-    from mixframe.experiment.params import Choice, grid_differences, read_choice, read_preset
+    from mixframe.experiment.params import (
+        Choice,
+        grid_differences,
+        need_project,
+        read_choice,
+        read_preset,
+    )
 
     yaml, path = YAML(), Path("params.yaml")
     yaml.width = 1000
+    need_project()
     before = validate(Choice, read_yaml(path), str(path))
     name = name or before.preset
     preset = read_preset(name)
@@ -216,28 +223,55 @@ def show(preset: str | None) -> None:
 
 @click.command()
 @click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
-@click.option("--write", is_flag=True, help="Keep them for the report.")
-def timings(preset: str | None, write: bool) -> None:
-    """Print how many seconds each stage took when it last ran on this machine, and kilojoules.
-
-    Energy is that of the processors (Linux RAPL), where the machine lets it be read.
-    """
-    from mixframe.base.files import need_file, read_json, write_json
+def timings(preset: str | None) -> None:
+    """Print how many seconds each stage took when it last ran on this machine."""
+    from mixframe.base.files import need_file, read_json
     from mixframe.experiment.layout import Layout
     from mixframe.experiment.params import read_choice
 
     files = Layout(preset or read_choice().preset)
-    seconds = read_json(need_file(files.local_timings, "download"))
-    joules = read_json(files.local_energy) if files.local_energy.is_file() else {}
+    seconds = read_json(need_file(files.timings, "download"))
     for stage in sorted(seconds):
-        energy = f"{joules[stage] / 1000:9.2f} kJ" if stage in joules else ""
-        click.echo(f"{seconds[stage]:9.1f} s  {stage}{energy}")
+        click.echo(f"{seconds[stage]:9.1f} s  {stage}")
     click.echo(f"{sum(seconds.values()):9.1f} s  together")
-    if write:
-        write_json(files.timings, seconds)
-        if joules:
-            write_json(files.energy, joules)
-        click.echo(f"written to {files.timings}")
+
+
+@click.command()
+@click.argument("folder", type=FILE, default=".")
+@click.option("--update", is_flag=True, help="Tell a project that the package is another one.")
+def init(folder: Path, update: bool) -> None:
+    """Make a project in FOLDER: parameters, presets, dvc.yaml and the workflow.
+
+    With --update: write only the file by which DVC sees that the installed package changed.
+    """
+    from mixframe.experiment import dag, project
+
+    if update:
+        click.echo(f"written: {project.update(folder)}")
+        return
+    made = project.init(folder)
+    dag.make_folders(folder)
+    click.echo(f"{folder}: {len(made)} files; `mixframe use smoke` and `dvc repro` there try it")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--from", "base", required=True, metavar="BASE", help="The preset to copy.")
+@click.option(
+    "--vary",
+    multiple=True,
+    metavar="SYSTEM:SECTION.KEY=V1,V2",
+    help="Add a variant of a system for each value; several of one system are combined.",
+)
+@click.option("--seed", "seeds", type=click.IntRange(0), multiple=True, help="Of the grid.")
+def new(name: str, base: str, vary: tuple[str, ...], seeds: tuple[int, ...]) -> None:
+    """Write the preset NAME: a copy of another one, on its corpus and foundation model."""
+    from mixframe.experiment import project
+    from mixframe.experiment.params import read_preset
+
+    path = project.new(name, base, vary, seeds)
+    grid = read_preset(name).grid
+    click.echo(f"{path}: {', '.join(grid.system)}; seeds {', '.join(map(str, grid.seed))}")
 
 
 @click.command()
@@ -269,6 +303,7 @@ def params(section: str | None, preset: str | None, count: bool) -> None:
 
 
 COMMANDS: dict[str, click.Command] = {
-    command.name or "": command for command in (compare, dag, evaluate, params, show, timings, use)
+    command.name or "": command
+    for command in (compare, dag, evaluate, init, new, params, show, timings, use)
 }
 """By name."""

@@ -148,24 +148,9 @@ class Layout:
         return self.root / "figures" / name
 
     @property
-    def local_timings(self) -> Path:
+    def timings(self) -> Path:
         """Seconds each stage took, last time it ran on this machine."""
         return STATE / self.preset / "timings.json"
-
-    @property
-    def timings(self) -> Path:
-        """The same, kept for the report; no stage's output, because no two runs agree on it."""
-        return self.root / "timings.json"
-
-    @property
-    def local_energy(self) -> Path:
-        """Joules of the processors while each stage ran, where this machine tells."""
-        return STATE / self.preset / "energy.json"
-
-    @property
-    def energy(self) -> Path:
-        """The same, kept for the report."""
-        return self.root / "energy.json"
 
     def state(self, stage: str, cell: str, key: str) -> Path:
         """Checkpoint of a training stage with this configuration and these inputs."""

@@ -209,12 +209,26 @@ def check_cell(grid: Grid, cell: Mapping[str, str], seed: int) -> None:
             )
 
 
+def need_project(root: Path = Path()) -> None:
+    """Check that a folder is a project.
+
+    Raises:
+        MixframeError: it is not.
+    """
+    if not (root / "params.yaml").is_file():
+        raise MixframeError(
+            f"{root.absolute()} is no mixframe project: there is no params.yaml; "
+            "`mixframe init` makes one"
+        )
+
+
 def read_choice(root: Path = Path()) -> Choice:
     """Read params.yaml.
 
     Raises:
         MixframeError: unknown or missing keys, or a preset that does not exist.
     """
+    need_project(root)
     path = root / "params.yaml"
     choice = validate(Choice, read_yaml(path), str(path))
     base = read_yaml(preset_path(choice.preset, root)).get("base")

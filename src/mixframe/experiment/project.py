@@ -27,6 +27,7 @@ from mixframe.experiment.params import (
     Grid,
     Preset,
     check_grid,
+    need_project,
     preset_path,
     read_preset,
     validate_preset,
@@ -47,19 +48,6 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 LISTS = [name for name in Grid.model_fields if name not in ("lender", "seed", "set")]
 """Keys of the grid that list systems."""
-
-
-def need_project(root: Path) -> None:
-    """Check that a folder is a project.
-
-    Raises:
-        MixframeError: it is not.
-    """
-    if not (root / "params.yaml").is_file():
-        raise MixframeError(
-            f"{root.absolute()} is no mixframe project: there is no params.yaml; "
-            "`mixframe init` makes one"
-        )
 
 
 def init(folder: Path) -> list[Path]:

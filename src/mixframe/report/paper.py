@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from mixframe.base.files import read_json
 from mixframe.base.schema import Section, read_yaml, validate
+from mixframe.experiment.layout import Layout
 
 PAPER = Path("paper.yaml")
-RESULTS = Path("results")
 
 
 class Figure(Section):
@@ -103,11 +103,11 @@ def read(path: Path = PAPER) -> list[Published]:
     ]
 
 
-def summaries(published: Sequence[Published], results: Path = RESULTS) -> dict[str, Any]:
+def summaries(published: Sequence[Published]) -> dict[str, Any]:
     """Return summary.json of every preset that `published` needs and that has been run."""
     wanted = {p.preset for p in published}
     wanted |= {p.other.split("/")[0] for p in published if p.metric == "eer_reduction"}
-    paths = {name: results / name / "summary" / "summary.json" for name in sorted(wanted)}
+    paths = {name: Layout(name).summary for name in sorted(wanted)}
     return {name: read_json(path) for name, path in paths.items() if path.is_file()}
 
 

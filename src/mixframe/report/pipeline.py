@@ -4,13 +4,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
-
-import networkx as nx
-from scipy.optimize import isotonic_regression
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import read_yaml
@@ -64,7 +62,7 @@ def read_pipeline(path: Path) -> Pipeline:
     """Read the stages of a dvc.yaml, with an edge wherever an output is a dependency.
 
     `${...}` in a path stands for any text, so a stage template is one node however many cells it
-    has.
+    has. The hashes of code, results/<preset>/code, are no edge.
 
     Raises:
         MixframeError: no such file, not YAML, no stages, or a circle of stages.
@@ -78,21 +76,34 @@ def read_pipeline(path: Path) -> Pipeline:
     for source, maker in bodies.items():
         outputs = list(paths(maker, "outs", "metrics", "plots"))
         for target, reader in bodies.items():
-            shared = [d for d in paths(reader, "deps") if any(_meet(d, o) for o in outputs)]
+            read = [d for d in paths(reader, "deps") if not d.endswith("/code")]
+            shared = [d for d in read if any(_meet(d, o) for o in outputs)]
             if shared and target != source:
                 needed[source, target] = shared[0]
-    graph = nx.DiGraph(list(needed))
-    if not nx.is_directed_acyclic_graph(graph):
-        circle = " -> ".join(source for source, _ in nx.find_cycle(graph))
-        raise MixframeError(f"{path}: the stages depend on each other in a circle: {circle}")
-    kept = nx.transitive_reduction(graph)
+    after = {name: {target for source, target in needed if source == name} for name in bodies}
+    try:
+        TopologicalSorter(after).prepare()
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise MixframeError(
+            f"{path}: the stages depend on each other in a circle: {circle}"
+        ) from None
     return Pipeline(
         [
             Stage(name, _command(body.get("cmd", "")), tuple(_over(templates[name])))
             for name, body in bodies.items()
         ],
-        [Edge(a, b, found, not kept.has_edge(a, b)) for (a, b), found in needed.items()],
+        [
+            Edge(source, target, dependency, target in _beyond(after, after[source]))
+            for (source, target), dependency in needed.items()
+        ],
     )
+
+
+def _beyond(after: dict[str, set[str]], names: set[str]) -> set[str]:
+    """Return every stage that comes after one of these."""
+    nearest = {target for name in names for target in after[name]}
+    return nearest | _beyond(after, nearest) if nearest else set()
 
 
 def _over(stage: dict[str, Any]) -> Iterable[str]:
@@ -104,7 +115,7 @@ def _over(stage: dict[str, Any]) -> Iterable[str]:
 
 def _command(command: str | list[str]) -> str:
     text = command if isinstance(command, str) else " && ".join(command)
-    return re.sub(r"\$\{item\.(\w+)\}", lambda found: found[1].upper(), text)
+    return re.sub(r"\$\{item\.(\w+)\}", lambda match: match[1].upper(), text)
 
 
 def _meet(dependency: str, output: str) -> bool:
@@ -128,9 +139,11 @@ def layout(pipeline: Pipeline) -> tuple[dict[str, Place], list[list[Place]]]:
         the place of every stage; and for every such edge the places it passes, both ends included.
     """
     drawn = [(edge.source, edge.target) for edge in pipeline.edges if not edge.implied]
+    before = {stage.name: {a for a, b in drawn if b == stage.name} for stage in pipeline.stages}
     layer: dict[Any, int] = {}
-    for name in _order([stage.name for stage in pipeline.stages], drawn):
-        layer[name] = max((layer[a] + 1 for a, b in drawn if b == name), default=0)
+    for name in TopologicalSorter(before).static_order():
+        layer[name] = max((layer[source] + 1 for source in before[name]), default=0)
+    layer = {name: layer[name] for name in before}
     links: list[tuple[Any, Any]] = []
     ways: list[list[Any]] = []
     for source, target in drawn:
@@ -152,45 +165,8 @@ def layout(pipeline: Pipeline) -> tuple[dict[str, Place], list[list[Place]]]:
                 wish[name] = fmean(near or [x[name]])
             members.sort(key=wish.__getitem__)
             x |= dict(_centred(members))
-    x = _straightened(rows, links, x)
     places = {stage.name: (x[stage.name], layer[stage.name]) for stage in pipeline.stages}
     return places, [[(x[step], layer[step]) for step in way] for way in ways]
-
-
-def _order(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[str]:
-    """Sort topologically, ties in the order given and not in that of a hash."""
-    graph = nx.DiGraph()
-    graph.add_nodes_from(names)
-    graph.add_edges_from(edges)
-    return list(nx.lexicographical_topological_sort(graph, key=names.index))
-
-
-def _straightened(
-    rows: Sequence[Sequence[Any]], links: Sequence[tuple[Any, Any]], x: dict[Any, float]
-) -> dict[Any, float]:
-    """Move the places of each row towards their neighbours, in their order and at least one apart.
-
-    The long edges weigh more, so that they run straight (Gansner et al., 1993).
-    """
-    near: dict[Any, list[tuple[Any, int]]] = {name: [] for name in x}
-    for a, b in links:
-        weight = 1 + 3 * (isinstance(a, tuple) + isinstance(b, tuple))
-        near[a].append((b, weight))
-        near[b].append((a, weight))
-    x = dict(x)
-    for sweep in range(4 * SWEEPS):
-        for row in rows if sweep % 2 == 0 else rows[::-1]:
-            weights = [sum(w for _, w in near[name]) or 1 for name in row]
-            wish = [
-                fmean(
-                    [x[n] for n, _ in near[name]] or [x[name]], [w for _, w in near[name]] or None
-                )
-                for name in row
-            ]
-            # With every place less its index, "one apart" is "not falling": least squares.
-            slack = isotonic_regression([w - i for i, w in enumerate(wish)], weights=weights).x
-            x |= {name: float(s + i) for i, (name, s) in enumerate(zip(row, slack, strict=True))}
-    return x
 
 
 def _centred(row: Sequence[Any]) -> Iterable[tuple[Any, float]]:

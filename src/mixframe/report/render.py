@@ -3,7 +3,6 @@
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,51 +16,32 @@ from mixframe.audio.io import Waveform, encode_flac
 from mixframe.experiment.params import Grid
 from mixframe.metrics.scorefiles import sign_warning
 from mixframe.metrics.tables import latex, markdown, percent
-from mixframe.report import figures
-from mixframe.report.collect import Collected, Localisation
-from mixframe.report.figures import Line
+from mixframe.report import draw
+from mixframe.report.collect import Collected
+from mixframe.report.draw import Drawing, Key
+from mixframe.report.figures import localisation
+from mixframe.report.figures.localisation import TRACK
 from mixframe.report.paper import Beside
-from mixframe.report.voting import Voting
 
 VARIABLES = {
-    figures.INK: "currentColor",
-    figures.MUTED: "var(--muted)",
-    figures.RULE: "var(--rule)",
-    figures.BLUE: "var(--blue)",
-    figures.ORANGE: "var(--orange)",
-    figures.GREEN: "var(--green)",
-    figures.VERMILLION: "var(--vermillion)",
-    figures.SKY: "var(--sky)",
-    figures.PURPLE: "var(--purple)",
+    draw.INK: "currentColor",
+    draw.MUTED: "var(--muted)",
+    draw.RULE: "var(--rule)",
+    draw.BLUE: "var(--blue)",
+    draw.ORANGE: "var(--orange)",
+    draw.GREEN: "var(--green)",
+    draw.VERMILLION: "var(--vermillion)",
+    draw.SKY: "var(--sky)",
+    draw.PURPLE: "var(--purple)",
     "#ffffff": "var(--ground)",
 }
 """The colours of a drawing as the page's own, which differ by day and night."""
 
+TABLES = ("attacks", "codecs")
+"""Figures that the page has as tables, with intervals and the numbers of trials."""
+
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The panels of the page as SVG, in the order they are shown.
-
-    Attributes:
-        det: by set.
-        histograms: by system.
-        training: by panel.
-        examples: one an example.
-        calibration: by set.
-        mistakes: by place in `Collected.mistakes`, of those with a frame curve.
-    """
-
-    det: dict[str, str]
-    histograms: dict[str, str]
-    training: dict[str, str]
-    calibration: dict[str, str]
-    examples: list[str]
-    mistakes: dict[int, str]
-    votes: list[str]
-    dag: str
 
 
 def inline_svg(text: str, prefix: str, label: str) -> Markup:
@@ -113,8 +93,8 @@ def _attribute(name: str, value: str, prefix: str) -> str:
     return " ".join(value.split())
 
 
-def render(data: Collected, voting: Voting | None, systems: dict[str, Line], drawn: Drawn) -> str:
-    """Return the report as HTML."""
+def render(data: Collected, drawings: dict[str, Drawing]) -> str:
+    """Return the report as HTML; `drawings` are by name."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -124,11 +104,11 @@ def render(data: Collected, voting: Voting | None, systems: dict[str, Line], dra
     )
     environment.filters |= {
         "percent": percent,
-        "duration": duration,
         "count": "{:,}".format,
         "breakable": breakable,
     }
     where = data.localisation
+    further = {name: d.title for name, d in drawings.items() if d.title}
     return environment.get_template("report.html.j2").render(
         data=data,
         preset=data.preset,
@@ -136,10 +116,11 @@ def render(data: Collected, voting: Voting | None, systems: dict[str, Line], dra
         sections=_sections(
             {
                 "localisation": where is not None,
-                "votes": voting is not None,
+                "votes": data.voting is not None,
                 "codecs": not data.codecs.empty,
                 "mistakes": bool(data.mistakes),
-            }
+            },
+            further,
         ),
         corpus=data.corpus.to_dict("records"),
         totals=data.corpus[["bonafide", "spoof", "hours"]].sum().to_dict(),
@@ -157,36 +138,30 @@ def render(data: Collected, voting: Voting | None, systems: dict[str, Line], dra
         ],
         markdown=markdown(data.summary),
         latex=latex(data.summary),
-        legend=[(name, _swatch(line)) for name, line in systems.items()],
-        det=_panels(drawn.det, "det", "DET curves on {}"),
-        histograms=_panels(drawn.histograms, "hist", "Score histograms of {}"),
-        training=_panels(drawn.training, "curve", "Training curves, {}"),
-        calibration=_panels(drawn.calibration, "cal", "Cllr before and after calibration on {}"),
+        figures={name: _figure(name, drawing) for name, drawing in drawings.items()},
+        further=further,
         heat=_maps(data.attacks, data.grid),
         codecs=_maps(data.codecs, data.grid),
         frames=where.table.to_dict("records") if where else [],
         localisation=where,
-        examples=_examples(where, drawn.examples) if where else [],
-        votes=voting.table.to_dict("records") if voting else [],
-        ballots=[
-            inline_svg(text, f"votes{i}", "Frames that heads chose in a spliced utterance")
-            for i, text in enumerate(drawn.votes)
-        ],
-        mistakes=_mistakes(data, drawn.mistakes),
-        track=figures.TRACK,
+        sounds=[_sound(example.wave) for example in where.examples] if where else [],
+        votes=data.voting.table.to_dict("records") if data.voting else [],
+        mistakes=_mistakes(data),
+        track=TRACK,
         splice=data.preset.splice[where.localiser] if where else None,
         shortcuts=_shortcut_map(data.shortcuts),
-        scale=[_heat(p / 100, figures.HEAT, f"{p}") for p in (0, 1, 2, 5, 10, 20, 30, 40, 50)],
-        dag=inline_svg(drawn.dag, "dag", "The stages of the pipeline and what depends on what"),
+        scale=[_heat(p / 100, draw.HEAT, f"{p}") for p in (0, 1, 2, 5, 10, 20, 30, 40, 50)],
         stages=[(s.name, s.command) for s in data.pipeline.stages],
         parameters=data.parameters.to_dict("records"),
-        timings=_bars(data.timings),
         version=dict(data.versions)["mixframe"],
     )
 
 
-def _sections(present: dict[str, bool]) -> dict[str, tuple[int, str]]:
-    """Number the sections that the page has; those not named in `present` are always there."""
+def _sections(present: dict[str, bool], further: dict[str, str]) -> dict[str, tuple[int, str]]:
+    """Number the sections that the page has; those not named in `present` are always there.
+
+    `further` are the titles of figures with a section of their own.
+    """
     titles = {
         "run": "What was run",
         "results": "Results",
@@ -200,9 +175,10 @@ def _sections(present: dict[str, bool]) -> dict[str, tuple[int, str]]:
         "votes": "Votes of the heads",
         "mistakes": "Worst errors, to listen to",
         "training": "Training",
+        **further,
         "shortcuts": "Shortcut check",
         "pipeline": "Pipeline",
-        "cost": "Cost",
+        "size": "Size of the systems",
         "parameters": "Parameters, versions, assumptions",
     }
     kept = [key for key in titles if present.get(key, True)]
@@ -326,9 +302,12 @@ def published_row(row: Beside) -> dict[str, str]:
     }
 
 
-def _swatch(line: Line) -> Markup:
-    dashes = " ".join(f"{2 * d:g}" for d in line.dashes)
-    colour = VARIABLES[line.colour]
+def _swatch(key: Key) -> Markup:
+    colour = VARIABLES[key.line.colour]
+    if key.opacity is not None:
+        style = f"background:{colour};opacity:{key.opacity:g}"
+        return Markup(f'<span class="chip" style="{style}"></span>')
+    dashes = " ".join(f"{2 * d:g}" for d in key.line.dashes)
     return Markup(
         '<svg class="swatch" viewBox="0 0 30 8" aria-hidden="true">'
         '<line x1="0" y1="4" x2="30" y2="4" stroke-width="2.2" '
@@ -336,15 +315,18 @@ def _swatch(line: Line) -> Markup:
     )
 
 
-def _panels(drawn: dict[str, str], prefix: str, label: str) -> list[Markup]:
-    return [
-        inline_svg(svg, f"{prefix}{i}", label.format(name))
-        for i, (name, svg) in enumerate(drawn.items())
-    ]
+def _figure(name: str, drawing: Drawing) -> dict[str, Any]:
+    """Return panels, legend and caption; no panels of what the page has as a table."""
+    drawn = [] if name in TABLES else zip(drawing.page(), drawing.panels, strict=True)
+    return {
+        "panels": [inline_svg(svg, f"{name}{i}", label) for i, (svg, label) in enumerate(drawn)],
+        "legend": [(key.label, _swatch(key)) for key in drawing.legend],
+        "caption": Markup(drawing.caption),
+    }
 
 
 def _heat(value: float, scale: ScalarMappable, text: str, title: str = "") -> dict[str, str]:
-    ground, ink = figures.cell_colours(value, scale)
+    ground, ink = draw.cell_colours(value, scale)
     return {"text": text, "style": f"background:{ground};color:{ink}", "title": title}
 
 
@@ -372,7 +354,7 @@ def _condition_map(rates: pd.DataFrame, systems: Sequence[str], name: str) -> di
             title = f"{system}, {head['value']}"
             if not pd.isna(row["eer_low"]):
                 title += f": interval {percent(row['eer_low'])} to {percent(row['eer_high'])}"
-            cells.append(_heat(row["eer"], figures.HEAT, percent(row["eer"]), title))
+            cells.append(_heat(row["eer"], draw.HEAT, percent(row["eer"]), title))
         rows.append((system, cells))
     return {"set": name, "columns": heads, "rows": rows}
 
@@ -383,8 +365,7 @@ def _shortcut_map(table: pd.DataFrame) -> dict[str, Any]:
     sets = list(dict.fromkeys(row["set"] for row in found))
     statistics = dict.fromkeys(row["statistic"] for row in found)
     rows = [
-        (s, [_heat(rates[s, n], figures.LEAK, percent(rates[s, n])) for n in sets])
-        for s in statistics
+        (s, [_heat(rates[s, n], draw.LEAK, percent(rates[s, n])) for n in sets]) for s in statistics
     ]
     return {"sets": sets, "rows": rows, "lowest": min(found, key=lambda row: row["eer"])}
 
@@ -393,52 +374,20 @@ def _sound(wave: Waveform) -> str:
     return "data:audio/flac;base64," + base64.b64encode(encode_flac(wave)).decode()
 
 
-def _examples(where: Localisation, drawn: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        {
-            "about": example,
-            "svg": inline_svg(svg, f"ex{i}", f"Waveform and frame curve of {example.utterance}"),
-            "audio": _sound(example.wave),
-        }
-        for i, (example, svg) in enumerate(zip(where.examples, drawn, strict=True))
-    ]
-
-
-def _mistakes(data: Collected, drawn: dict[int, str]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return the cards of the worst errors, by set."""
-    cards: dict[str, list[dict[str, Any]]] = {name: [] for name in data.grid.set}
+def _mistakes(data: Collected) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the panels of the worst errors, by set."""
+    panels: dict[str, list[dict[str, Any]]] = {name: [] for name in data.grid.set}
     for i, mistake in enumerate(data.mistakes):
-        label = f"Waveform and frame curve of {mistake.utterance}"
-        cards[mistake.set].append(
-            {
-                "about": mistake,
-                "svg": inline_svg(drawn[i], f"err{i}", label) if i in drawn else None,
-                "audio": None if mistake.wave is None else _sound(mistake.wave),
-            }
-        )
-    return [(name, some) for name, some in cards.items() if some]
+        drawn = None
+        if data.localisation and mistake.curve:
+            drawing = localisation.drawing([mistake.curve], data.localisation.threshold)
+            label = f"Waveform and frame curve of {mistake.utterance}"
+            drawn = inline_svg(drawing.page()[0], f"err{i}", label)
+        sound = None if mistake.wave is None else _sound(mistake.wave)
+        panels[mistake.set].append({"about": mistake, "svg": drawn, "audio": sound})
+    return [(name, shown) for name, shown in panels.items() if shown]
 
 
 def breakable(name: str) -> Markup:
     """Return a name as HTML in which a line may break after an underscore."""
     return escape(name).replace("_", Markup("_<wbr>"))
-
-
-def _bars(timings: pd.DataFrame | None) -> dict[str, Any] | None:
-    if timings is None:
-        return None
-    top, total = timings["seconds"].max() or 1, timings["seconds"].sum()
-    rows = timings.assign(width=[f"{100 * s / top:.1f}%" for s in timings["seconds"]])
-    joules = timings["joules"].sum(min_count=1)
-    return {"rows": rows.to_dict("records"), "total": total, "joules": joules}
-
-
-def duration(seconds: float) -> str:
-    """Write a duration with its two largest units: `4.1 s`, `3 min 20 s`, `1 h 2 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    if seconds < 3600:
-        whole = round(seconds)
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{minutes // 60} h {minutes % 60} min"

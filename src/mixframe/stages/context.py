@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from mixframe.base.compute import Compute
-from mixframe.base.energy import Meter
+from mixframe.base.errors import MixframeError
 from mixframe.base.files import digest, sha256_file, stage_lock, write_json, write_text
 from mixframe.base.progress import is_main, log
 from mixframe.base.schema import Section
@@ -21,6 +21,7 @@ from mixframe.experiment import params as parameters
 from mixframe.experiment.code import fingerprint
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset
+from mixframe.experiment.project import check_version
 
 Run = TypeVar("Run", bound=Callable[..., None])
 
@@ -64,6 +65,8 @@ def open_context(
         MixframeError: the preset is not valid, or the grid has no such cell.
     """
     choice = parameters.read_choice()
+    if message := check_version(Path()):
+        raise MixframeError(message)
     name = name or choice.preset
     preset = parameters.read_preset(name)
     grid = preset.grid
@@ -104,7 +107,7 @@ def start_processes(context: Context, stage: str, cell: Mapping[str, str]) -> No
 
 @contextmanager
 def running(context: Context, stage: str, cell: str = "") -> Iterator[None]:
-    """Hold the lock of a stage and note the time and, where the machine tells, the energy it took.
+    """Hold the lock of a stage and note the time it took.
 
     Of several processes, the first does.
 
@@ -118,17 +121,14 @@ def running(context: Context, stage: str, cell: str = "") -> Iterator[None]:
     with stage_lock(context.files.lock(stage, cell or "all"), title):
         start = time.monotonic()
         log(f"{title}: start")
-        with Meter() as meter:
-            yield
+        yield
         seconds = time.monotonic() - start
         log(f"{title}: done in {seconds:.1f} s")
-    files = context.files
-    with stage_lock(files.local_timings.with_suffix(".lock"), "timings", wait=60):
+    path = context.files.timings
+    with stage_lock(path.with_suffix(".lock"), "timings", wait=60):
         key = f"{stage}@{cell}" if cell else stage
-        for path, value in ((files.local_timings, seconds), (files.local_energy, meter.joules)):
-            if value is not None:
-                known = json.loads(path.read_text()) if path.is_file() else {}
-                write_json(path, {**known, key: round(value, 2)})
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        write_json(path, {**known, key: round(seconds, 2)})
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Grid
 from mixframe.metrics import calibration, detection, evaluation, scorefiles, segments
 from mixframe.metrics.evaluation import Settings
+from mixframe.metrics.frames import frame_classes, frame_threshold
 from mixframe.metrics.params import Evaluate
 from mixframe.metrics.tables import latex, markdown
 from mixframe.stages.context import Context, running
@@ -128,28 +129,22 @@ def run_frames(context: Context, system: str, grid: Grid) -> None:
     """
     preset, files = context.preset, context.files
     with running(context, "evaluate", f"frames-{system}"):
-        found: dict[str, list[dict[str, float]]] = {}
+        figures: dict[str, list[dict[str, float]]] = {}
         for seed in grid.seed:
             path = replace(files, seed=seed).frames(system)
             frames = pd.read_parquet(need_file(path, "posttrain"))
             heldout = frames[frames["set"] == HELDOUT]
-            threshold = detection.eer_threshold(*_frame_classes(heldout))
-            for name, some in frames.groupby("set", sort=False):
-                figures = frame_figures(some, threshold, preset.evaluate.segment_iou)
-                found.setdefault(str(name), []).append(figures)
-        write_json(files.frame_metrics(system), {n: _means(runs) for n, runs in found.items()})
+            threshold = frame_threshold(heldout)
+            for name, rows in frames.groupby("set", sort=False):
+                one = frame_figures(rows, threshold, preset.evaluate.segment_iou)
+                figures.setdefault(str(name), []).append(one)
+        write_json(files.frame_metrics(system), {n: _means(runs) for n, runs in figures.items()})
 
 
 def _means(runs: Sequence[dict[str, float]]) -> dict[str, float | None]:
     """Return the mean of each figure; None where the runs have none."""
     means = pd.DataFrame(runs).astype(float).mean()
     return {str(key): None if np.isnan(value) else value for key, value in means.items()}
-
-
-def _frame_classes(frames: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    labels = np.concatenate(frames["labels"].to_numpy())
-    scores = np.concatenate(frames["scores"].to_numpy()).astype(np.float64)
-    return scores[labels == 0], scores[labels == 1]
 
 
 def frame_figures(frames: pd.DataFrame, threshold: float, min_iou: float) -> dict[str, float]:
@@ -171,7 +166,7 @@ def frame_figures(frames: pd.DataFrame, threshold: float, min_iou: float) -> dic
     clean = [d for d, truth in zip(decisions, labels, strict=True) if not truth.any()]
     n_clean = sum(len(d) for d in clean)
     figures: dict[str, Any] = {
-        "frame_eer": detection.eer(*_frame_classes(frames)),
+        "frame_eer": detection.eer(*frame_classes(frames)),
         **segments.segment_f1(labels, decisions, min_iou),
         "clean_false_alarm": sum(int(d.sum()) for d in clean) / n_clean if n_clean else None,
         "clean_utterance_alarm": float(np.mean([d.any() for d in clean])) if clean else None,

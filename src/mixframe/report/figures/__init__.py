@@ -1,0 +1,39 @@
+"""The figures of the report: a module each, and a line here.
+
+A module has a function `figure` from everything collected to a `Drawing`. One with a title has a
+section of its own on the page; the others stand where report.html.j2 calls for them.
+"""
+
+from collections.abc import Callable
+
+from mixframe.report.collect import Collected
+from mixframe.report.draw import Drawing
+from mixframe.report.figures import (
+    attacks,
+    calibration,
+    codecs,
+    curves,
+    dag,
+    det,
+    histograms,
+    localisation,
+    votes,
+)
+
+FIGURES: dict[str, Callable[[Collected], Drawing]] = {
+    "det": det.figure,
+    "histograms": histograms.figure,
+    "calibration": calibration.figure,
+    "attacks": attacks.figure,
+    "codecs": codecs.figure,
+    "curves": curves.figure,
+    "localisation": localisation.figure,
+    "votes": votes.figure,
+    "dag": dag.figure,
+}
+"""By the name of the files."""
+
+
+def draw(data: Collected) -> dict[str, Drawing]:
+    """Make every figure."""
+    return {name: figure(data) for name, figure in FIGURES.items()}

@@ -1,0 +1,105 @@
+"""Examples: the waveform, and below it the probability that a frame was injected.
+
+The true regions are shaded in both.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
+
+from mixframe.audio.io import SAMPLE_RATE
+from mixframe.report.collect import Collected
+from mixframe.report.draw import BLUE, MUTED, ORANGE, Drawing, Key, Line
+from mixframe.report.examples import Example
+
+TRACK = (0.115, 0.965)
+"""Left and right end of the time axis of an example, as shares of its width, so that the
+page can lay a mark over it."""
+ENVELOPE = 700
+"""Steps in which a waveform is drawn, each from its lowest to its highest sample."""
+CAPTION = """\
+<b>What the frame classifier of {localiser} sees and you can hear.</b> Not picked by ear or eye:
+the spliced utterances of a set ({sets}) are ranked by the AUC of their own frames, and examples
+are taken at even steps from worst (0&nbsp;%) to best (100&nbsp;%), the median if there is one
+only."""
+
+
+def figure(data: Collected) -> Drawing:
+    """Draw the examples of `data.localisation`."""
+    if data.localisation is None:
+        return drawing([], 0.5)
+    where = data.localisation
+    sets = ", ".join(f"{n:,} in {name}" for name, n in where.candidates.items())
+    caption = CAPTION.format(localiser=where.localiser, sets=sets)
+    return drawing(where.examples, where.threshold, caption)
+
+
+def drawing(examples: Sequence[Example], threshold: float, caption: str = "") -> Drawing:
+    """Draw a panel an example; `threshold` is a probability."""
+    panels = {
+        f"Waveform and frame curve of {example.utterance} in {example.set}": partial(
+            panel, example=example, threshold=threshold
+        )
+        for example in examples
+    }
+    return Drawing(
+        frame_table(examples),
+        panels,
+        (4.1, 2.1),
+        caption,
+        note="No frame classifier was trained.",
+        columns=2,
+        legend=[
+            Key("spliced in (truth)", Line(ORANGE), 0.3),
+            Key('probability of "injected"', Line(BLUE)),
+            Key("threshold", Line(MUTED, (4, 2))),
+        ],
+        constrained=False,
+    )
+
+
+def panel(canvas: FigureBase, example: Example, threshold: float) -> None:
+    """Draw one example."""
+    wave, curve = canvas.subplots(
+        2,
+        1,
+        sharex=True,
+        height_ratios=[2, 3],
+        gridspec_kw={"left": TRACK[0], "right": TRACK[1], "top": 0.9, "bottom": 0.21},
+    )
+    _waveform(wave, example)
+    for axis in (wave, curve):
+        for start, end in example.regions:
+            axis.axvspan(start, end, color=ORANGE, alpha=0.3, linewidth=0, zorder=0)
+    curve.axhline(threshold, color=MUTED, linewidth=0.8, dashes=(4, 2))
+    curve.plot(example.times, example.probability, color=BLUE, linewidth=1.4)
+    curve.set(ylim=(-0.03, 1.03), yticks=[0, 0.5, 1], ylabel="P(injected)", xlabel="time, s")
+    curve.grid(True, axis="y")
+    curve.set_xlim(0, example.wave.size / SAMPLE_RATE)
+    wave.set_title(f"{example.set}: {example.utterance}", fontsize=8, fontweight="normal")
+
+
+def _waveform(axis: Axes, example: Example) -> None:
+    steps = min(ENVELOPE, example.wave.size)
+    edges = np.linspace(0, example.wave.size, steps, endpoint=False).astype(int)
+    low, high = np.minimum.reduceat(example.wave, edges), np.maximum.reduceat(example.wave, edges)
+    axis.fill_between(edges / SAMPLE_RATE, low, high, color=MUTED, linewidth=0.3)
+    peak = float(np.abs(example.wave).max()) * 1.05 or 1.0
+    axis.set(ylim=(-peak, peak), yticks=[])
+    axis.spines[["left", "bottom"]].set_visible(False)
+    axis.tick_params(bottom=False, labelbottom=False)
+
+
+def frame_table(examples: Sequence[Example]) -> pd.DataFrame:
+    """Return the frames of the examples: set, utterance, time_s, injected, probability."""
+    columns = ["set", "utterance", "time_s", "injected", "probability"]
+    rows = [
+        (e.set, e.utterance, time, any(s <= time < end for s, end in e.regions), value)
+        for e in examples
+        for time, value in zip(e.times.tolist(), e.probability.tolist(), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=columns)

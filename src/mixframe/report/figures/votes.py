@@ -1,0 +1,99 @@
+"""Which frames the heads voted for: spectrogram, votes of each system, frame classifier's curve."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import FigureBase
+from scipy.signal import stft
+
+from mixframe.audio.io import SAMPLE_RATE
+from mixframe.report.collect import Collected
+from mixframe.report.draw import BLUE, GREEN, ORANGE, Drawing, Key, Line
+from mixframe.report.examples import Example, Voting
+from mixframe.report.figures.localisation import TRACK
+
+WINDOW, RANGE_DB = 400, 70.0
+"""Samples of a spectrogram's window, and the range of levels it shows."""
+CAPTION = """\
+<b>What the heads chose</b>, over the spectrogram, and what the post-trained frame classifier
+says of the same utterances as above."""
+
+
+def figure(data: Collected) -> Drawing:
+    """Draw `data.voting`."""
+    return drawing(data.voting)
+
+
+def drawing(voting: Voting | None) -> Drawing:
+    """Draw a panel an example."""
+    shown = list(zip(voting.examples, voting.chosen, strict=True)) if voting else []
+    panels = {
+        f"Frames that heads chose in {example.utterance} of {example.set}": partial(
+            panel, example=example, chosen=chosen
+        )
+        for example, chosen in shown
+    }
+    return Drawing(
+        vote_table(voting),
+        panels,
+        (6.4, 1.9 + 0.28 * len(shown[0][1] if shown else ())),
+        CAPTION,
+        note="No system votes for frames.",
+        columns=1,
+        legend=[
+            Key("spliced in (truth)", Line(ORANGE), 0.3),
+            Key("chosen, height: number of blocks", Line(GREEN), 1.0),
+            Key('frame classifier, P("injected")', Line(BLUE)),
+        ],
+        constrained=False,
+    )
+
+
+def panel(canvas: FigureBase, example: Example, chosen: dict[str, np.ndarray]) -> None:
+    """Draw one example; `chosen` is by system."""
+    axes = canvas.subplots(
+        2 + len(chosen),
+        1,
+        sharex=True,
+        height_ratios=[3, *[0.7] * len(chosen), 2],
+        gridspec_kw={"left": 0.2, "right": TRACK[1], "top": 0.9, "bottom": 0.16},
+    )
+    hertz, seconds, level = stft(example.wave, SAMPLE_RATE, nperseg=WINDOW, noverlap=240)
+    power = 20 * np.log10(np.abs(level) + 1e-9)
+    axes[0].pcolormesh(
+        seconds,
+        hertz / 1000,
+        power,
+        cmap="Greys",
+        vmin=power.max() - RANGE_DB,
+        vmax=power.max(),
+        rasterized=True,
+        shading="auto",
+    )
+    axes[0].set(ylabel="kHz", ylim=(0, 8), yticks=[0, 4, 8])
+    axes[0].set_title(f"{example.set}: {example.utterance}", fontsize=8, fontweight="normal")
+    for axis, system in zip(axes[1:-1], chosen, strict=True):
+        count = chosen[system]
+        axis.bar(example.times, count, width=0.018, color=GREEN, linewidth=0)
+        axis.set(yticks=[], ylim=(0, max(1, count.max())))
+        axis.set_ylabel(system, rotation=0, ha="right", va="center", fontsize=7)
+    axes[-1].plot(example.times, example.probability, color=BLUE, linewidth=1.4)
+    axes[-1].set(ylim=(-0.03, 1.03), yticks=[0, 1], ylabel="P(injected)", xlabel="time, s")
+    axes[-1].set_xlim(0, example.wave.size / SAMPLE_RATE)
+    for axis in axes:
+        for start, end in example.regions:
+            axis.axvspan(start, end, color=ORANGE, alpha=0.3, linewidth=0, zorder=3)
+
+
+def vote_table(voting: Voting | None) -> pd.DataFrame:
+    """Return the frames of the examples: set, utterance, system, time_s, injected, chosen."""
+    columns = ["set", "utterance", "system", "time_s", "injected", "chosen"]
+    rows = []
+    if voting is not None:
+        for example, chosen in zip(voting.examples, voting.chosen, strict=True):
+            for system, counts in chosen.items():
+                for time, count in zip(example.times.tolist(), counts.tolist(), strict=True):
+                    injected = any(start <= time < end for start, end in example.regions)
+                    rows.append((example.set, example.utterance, system, time, injected, count))
+    return pd.DataFrame(rows, columns=columns)
