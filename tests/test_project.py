@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import read_yaml
-from mixframe.experiment import project
+from mixframe.experiment import code, project
 from mixframe.experiment.params import read_preset
 
 ROOT = Path(__file__).parents[1]
@@ -110,15 +110,15 @@ def test_without_git_dvc_is_told_so(tmp_path, monkeypatch):
 def test_a_project_says_when_the_package_is_another_one(tmp_path):
     project.init(tmp_path)
     before = files(tmp_path)
-    assert project.check_version(tmp_path) == ""
+    assert code.check_version(tmp_path) == ""
     (tmp_path / "mixframe.version").write_text("version: 0.0.1\n")
-    assert "`mixframe init --update` brings it up to date" in project.check_version(tmp_path)
+    assert "`mixframe init --update` brings it up to date" in code.check_version(tmp_path)
     assert project.update(tmp_path) == tmp_path / "mixframe.version"
     assert files(tmp_path) == before
 
 
 def test_a_checkout_has_no_version_file():
-    assert project.check_version(ROOT) == ""
+    assert code.check_version(ROOT) == ""
     with pytest.raises(MixframeError, match="DVC follows the code in src/mixframe itself"):
         project.update(ROOT)
 

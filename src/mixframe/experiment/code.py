@@ -15,9 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import mixframe
+from mixframe import __version__
 from mixframe.base.schema import Section
 
 PACKAGE = Path(mixframe.__file__).parent
+
+VERSION = "mixframe.version"
+"""What the pipeline of a project depends on where that of a checkout depends on src/mixframe."""
 
 COMMAND = ("mixframe.cli",)
 """What every stage goes through before its own module."""
@@ -258,3 +262,23 @@ def stage_of(command: str) -> str:
     """Return the stage that a command of dvc.yaml runs, or "" if it is none of ours."""
     match = re.search(r"mixframe (\w+)", command)
     return match.group(1) if match else ""
+
+
+def check_version(root: Path) -> str:
+    """Say in a sentence that a project's version file is not the installed package's, or ""."""
+    path = root / VERSION
+    if not path.is_file() or path.read_text(encoding="utf-8") == version_text():
+        return ""
+    return (
+        f"{path} is of another mixframe than the installed {__version__}: "
+        "`mixframe init --update` brings it up to date, and stages whose code changed run again"
+    )
+
+
+def version_text() -> str:
+    """Return the text of the version file: the version and a hash over the package's files."""
+    hashed = hashlib.sha256()
+    for path in sorted(p for p in PACKAGE.rglob("*.*") if p.is_file() and p.suffix != ".pyc"):
+        hashed.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode())
+        hashed.update(hashlib.sha256(path.read_bytes()).digest())
+    return f"version: {__version__}\nsha256: {hashed.hexdigest()}\n"

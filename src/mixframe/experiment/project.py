@@ -1,6 +1,5 @@
 """Project folders: made from the package's own copy of the pipeline, and new presets in them."""
 
-import hashlib
 import itertools
 import re
 import shutil
@@ -16,11 +15,10 @@ import yaml
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.comments import CommentedMap
 
-from mixframe import __version__
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import write_text
 from mixframe.base.schema import Section
-from mixframe.experiment.code import PACKAGE
+from mixframe.experiment.code import PACKAGE, VERSION, version_text
 from mixframe.experiment.params import (
     BASE_SECTIONS,
     PRESETS,
@@ -37,8 +35,6 @@ from mixframe.experiment.params import (
 FILES = PACKAGE / "project_files"
 """The files of a project in an installed package; `setup.py` puts them there."""
 
-VERSION = "mixframe.version"
-"""What the pipeline of a project depends on where that of a checkout depends on src/mixframe."""
 
 SECTIONS = ("splice", "posttrain", "finetune")
 """Sections with an entry a system; those of a variant come in this order."""
@@ -72,7 +68,7 @@ def init(folder: Path) -> list[Path]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / name, folder / name)
     _replace(folder / "dvc.yaml", r"(?m)^( *- )src/mixframe$", rf"\1{VERSION}")
-    write_text(folder / VERSION, _version())
+    write_text(folder / VERSION, version_text())
     absolute = folder.resolve()
     if not any((place / ".git").exists() for place in [absolute, *absolute.parents]):
         if shutil.which("git"):
@@ -91,19 +87,8 @@ def update(folder: Path) -> Path:
     need_project(folder)
     if (folder / "src" / "mixframe").is_dir():
         raise MixframeError(f"{folder.absolute()}: DVC follows the code in src/mixframe itself")
-    write_text(folder / VERSION, _version())
+    write_text(folder / VERSION, version_text())
     return folder / VERSION
-
-
-def check_version(root: Path) -> str:
-    """Say in a sentence that a project's version file is not the installed package's, or ""."""
-    path = root / VERSION
-    if not path.is_file() or path.read_text(encoding="utf-8") == _version():
-        return ""
-    return (
-        f"{path} is of another mixframe than the installed {__version__}: "
-        "`mixframe init --update` brings it up to date, and stages whose code changed run again"
-    )
 
 
 def new(
@@ -366,12 +351,3 @@ def _project_files() -> tuple[Path, list[Path]]:
 def _replace(path: Path, pattern: str, new: str) -> None:
     """Replace what a pattern matches in a file."""
     write_text(path, re.sub(pattern, new, path.read_text(encoding="utf-8")))
-
-
-def _version() -> str:
-    """Return the text of the version file: the version and a hash over the package's sources."""
-    hashed = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        hashed.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode())
-        hashed.update(hashlib.sha256(path.read_bytes()).digest())
-    return f"version: {__version__}\nsha256: {hashed.hexdigest()}\n"

@@ -18,10 +18,9 @@ from mixframe.base.files import digest, sha256_file, stage_lock, write_json, wri
 from mixframe.base.progress import is_main, log
 from mixframe.base.schema import Section
 from mixframe.experiment import params as parameters
-from mixframe.experiment.code import fingerprint
+from mixframe.experiment.code import check_version, fingerprint
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset
-from mixframe.experiment.project import check_version
 
 Run = TypeVar("Run", bound=Callable[..., None])
 
