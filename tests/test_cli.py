@@ -1,5 +1,6 @@
 """The command line around the stages: switching presets, timings, errors without a traceback."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,7 @@ def test_use_switches_preset_and_grid_and_back_without_a_trace(repository):
         assert CliRunner().invoke(main, ["use", name]).exit_code == 0
         changed = yaml.safe_load((repository / "params.yaml").read_text())
         preset = yaml.safe_load((repository / "presets" / f"{name}.yaml").read_text())
-        assert changed == {"preset": name, "grid": preset["grid"]}
+        assert changed == {"preset": name, "base": name, "grid": preset["grid"]}
     assert CliRunner().invoke(main, ["use", "demo"]).exit_code == 0
     assert (repository / "params.yaml").read_text() == before
     wrong = CliRunner().invoke(main, ["use", "nothing"])
@@ -50,11 +51,38 @@ def test_timings_are_printed(repository):
     assert "3.5 s  together" in CliRunner().invoke(main, ["timings"]).output
 
 
-def test_evaluate_says_which_options_go_together(repository):
-    for options in ([], ["--summary", "--system", "a"], ["--summary", "--frames"]):
+def test_evaluate_says_which_options_go_together():
+    for options in ([], ["scores.tsv"], ["--keys", "keys.txt"]):
         result = CliRunner().invoke(main, ["evaluate", *options])
         assert result.exit_code == 2
-        assert "--system NAME --frames" in result.output
+        assert "give SCORES --keys KEYS, or --system NAME" in result.output
+
+
+def test_use_takes_over_the_grid_of_a_preset_and_says_what_goes(repository):
+    choice, preset = repository / "params.yaml", repository / "presets/demo.yaml"
+    choice.write_text(re.sub(r"seed: .*", "seed: [1, 2, 3]", choice.read_text()))
+    result = CliRunner().invoke(main, ["use", "demo"])
+    assert "grid.seed = [1, 2, 3] goes; presets/demo.yaml has [1]" in result.stderr
+    assert yaml.safe_load(choice.read_text())["grid"]["seed"] == [1]
+    preset.write_text(re.sub(r"  seed:\n  - 1\n", "  seed:\n  - 1\n  - 2\n", preset.read_text()))
+    assert CliRunner().invoke(main, ["use"]).exit_code == 0
+    assert yaml.safe_load(choice.read_text())["grid"]["seed"] == [1, 2]
+
+
+def test_a_folder_that_is_no_project_is_answered_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in (["use", "demo"], ["show"], ["params"], ["timings"], ["download"]):
+        result = CliRunner().invoke(main, command)
+        assert result.exit_code == 1
+        assert "is no mixframe project: there is no params.yaml" in result.stderr
+        assert "`mixframe init` makes one" in result.stderr
+
+
+def test_dag_prints_every_stage_once(repository):
+    lines = CliRunner().invoke(main, ["dag"]).output.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["download", "protocol"]
+    assert lines[-1] == "73 cells"
+    assert any(re.fullmatch(r"report +1  after summary", line) for line in lines)
 
 
 def test_help_starts_without_the_libraries_of_training():

@@ -148,7 +148,7 @@ def _rule(
     if not first:
         outputs = next(iter(cells.values())).outputs
     for key, cell in cells.items():
-        wanted = sorted(path.format(**values[key]) for path in outputs)
+        wanted = sorted(_filled(path, values[key]) for path in outputs)
         if wanted != sorted(cell.outputs):
             raise MixframeError(
                 f"{PIPELINE}: stage {name}: an output uses something else than ${{item...}}; "
@@ -156,6 +156,12 @@ def _rule(
             )
     chosen = {tuple(values[key][k] for k in keys): cell for key, cell in cells.items()}
     return Stage(name, keys, outputs, chosen)
+
+
+def _filled(pattern: str, values: Mapping[str, str]) -> str:
+    for key, value in values.items():
+        pattern = pattern.replace(f"{{{key}}}", value)
+    return pattern
 
 
 def _cell(stage: PipelineStage, made: Iterable[str]) -> Cell:
@@ -180,7 +186,8 @@ def _files(stage: PipelineStage) -> Iterator[str]:
 
 def is_code(path: str) -> bool:
     """Tell whether a dependency is the fingerprint of a cell's code."""
-    return path.split("/")[2] in CODE if path.startswith("results/") else False
+    results, _, folder, *_ = *path.split("/"), "", "", ""
+    return results == "results" and folder in CODE
 
 
 def _beneath(path: str, made: Iterable[str]) -> list[str]:
@@ -316,27 +323,28 @@ def commit(root: Path = Path()) -> list[str]:
     """
     folder = root / STATE / "ran"
     marks = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
-    committed = []
+    committed: list[str] = []
     if marks:
         # DVC would say once a cell that it updates its lock file.
         logging.getLogger("dvc.dvcfile").setLevel(logging.WARNING)
         with _repo(root) as repo:
-            stages = list(repo.index.stages)
-            made = [out.def_path for stage in stages for out in stage.outs]
-            for stage in plan_repro(repo.index.graph):
-                cell = _cell(stage, made)
-                mark = marks.get(cell.name)
-                if _is_code(stage) or (mark is not None and _holds(mark, cell, root)):
+            stages = {stage.addressing: stage for stage in plan_repro(repo.index.graph)}
+            made = [out.def_path for stage in stages.values() for out in stage.outs]
+            ran = {
+                name
+                for name, mark in marks.items()
+                if name in stages and _holds(mark, _cell(stages[name], made), root)
+            }
+            # With them the fingerprints of the code that they ran.
+            code_cells = {name for name in stages if name.split("@")[0] in CODE} if ran else set()
+            for name in stages:
+                if name in ran | code_cells:
                     # Without relinking, outputs keep their time of modification.
-                    repo.commit(cell.name, force=True, relink=False)
-                    committed.append(cell.name)
+                    repo.commit(name, force=True, relink=False)
+                    committed.append(name)
     for mark in marks.values():
         mark.unlink()
     return committed
-
-
-def _is_code(stage: PipelineStage) -> bool:
-    return stage.addressing.split("@")[0] in CODE
 
 
 def _holds(mark: Path, cell: Cell, root: Path) -> bool:

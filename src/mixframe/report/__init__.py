@@ -1,1 +1,1 @@
-"""The report: `collect` reads the results, `figures` draws them, `render` writes the page."""
+"""Report: `collect` reads the results, `figures` draws them, `render` writes the page."""

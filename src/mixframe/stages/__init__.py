@@ -1,1 +1,1 @@
-"""The stages of the pipeline, one module each: files and parameters in, files out."""
+"""Stages: the steps of the pipeline, one module each: files and parameters in, files out."""
