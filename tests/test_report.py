@@ -29,7 +29,7 @@ from mixframe.report import collect, draw, examples, figures, render
 from mixframe.report.figures import calibration, conditions, localisation
 from mixframe.report.pipeline import Edge, Pipeline, Stage, layout, read_pipeline
 from mixframe.splicing import planning, rendering
-from mixframe.stages import evaluate, report
+from mixframe.stages import evaluate, evaluate_frames, report, summary
 from mixframe.stages.context import Context
 from tests import chromium
 
@@ -107,7 +107,7 @@ stages:
 def fill(grid: Grid = GRID) -> Context:
     """Write made-up results of every earlier stage below the current folder."""
     values = yaml.safe_load((REPO / "presets/demo.yaml").read_text(encoding="utf-8"))
-    values["title"] = TITLE
+    values["title"], values["base"] = TITLE, "made"
     values["download"], values["protocol"]["corpora"] = {}, {}
     values["evaluate"]["bootstrap"] = {"resamples": 20, "level": 0.95, "unit": "trial"}
     values["report"] = {"examples": 2, "localiser": "mfpt"}
@@ -116,7 +116,7 @@ def fill(grid: Grid = GRID) -> Context:
     write_text(Path("paper.yaml"), PAPER)
     preset = read_preset("made")
     files = Layout("made")
-    context = Context("made", preset, files, preset.compute.resolved(), 0)
+    context = Context("made", preset, grid, files, preset.compute.resolved(), 0)
     rng = np.random.default_rng(5)
     table = _manifest(files, rng)
     manifest.write(table, files.manifest)
@@ -132,7 +132,7 @@ def fill(grid: Grid = GRID) -> Context:
     for system in grid.posttrained:
         _frames(files, table, plan, system, rng)
         write_text(files.curve("posttrain", system), "step,loss,lr,frame_eer\n5,0.6,0.1,0.4\n")
-        evaluate.run_frames(context, system, grid)
+        evaluate_frames.run(context, system, grid)
     for system in grid.system:
         figure = "inverse_regularisation,dev_eer\n0.1,0.3\n1.0,0.2\n"
         if system != "lfcc":
@@ -146,7 +146,7 @@ def fill(grid: Grid = GRID) -> Context:
             scores = rng.normal(size=len(some)) + shift
             scorefiles.write_scores(files.scores(system, name), some["utterance"].tolist(), scores)
         evaluate.run(context, system, grid)
-    evaluate.run_summary(context, grid)
+    summary.run(context, grid)
     return context
 
 
@@ -520,7 +520,7 @@ def test_a_localiser_outside_the_grid_is_refused(there: Context) -> None:
     values["report"]["localiser"] = "utterance_ft"
     preset = Preset.model_validate(values)
     with pytest.raises(MixframeError, match=r"report.localiser = 'utterance_ft'.*one of mfpt"):
-        report.run(Context("made", preset, there.files, there.compute, 0), GRID)
+        report.run(Context("made", preset, GRID, there.files, there.compute, 0), GRID)
 
 
 def test_results_of_another_grid_are_refused(there: Context) -> None:
@@ -722,10 +722,10 @@ def test_several_seeds_show_mean_and_deviation(
             scorefiles.write_scores(second.scores(system, name), rows["trial"].tolist(), moved)
     for system in GRID.posttrained:
         shutil.copy(context.files.frames(system), second.frames(system))
-        evaluate.run_frames(context, system, grid)
+        evaluate_frames.run(context, system, grid)
     for system in GRID.system:
         evaluate.run(context, system, grid)
-    evaluate.run_summary(context, grid)
+    summary.run(context, grid)
     report.run(context, grid)
     figures = read_json(context.files.metrics("lfcc"))["eval_seen"]
     page = Page(context.files.report.read_text(encoding="utf-8"))

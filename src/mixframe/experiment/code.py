@@ -278,7 +278,8 @@ def check_version(root: Path) -> str:
 def version_text() -> str:
     """Return the text of the version file: the version and a hash over the package's files."""
     hashed = hashlib.sha256()
-    for path in sorted(p for p in PACKAGE.rglob("*.*") if p.is_file() and p.suffix != ".pyc"):
+    files = (path for path in PACKAGE.rglob("*.*") if path.is_file() and path.suffix != ".pyc")
+    for path in sorted(path for path in files if "project_files" not in path.parts):
         hashed.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode())
         hashed.update(hashlib.sha256(path.read_bytes()).digest())
     return f"version: {__version__}\nsha256: {hashed.hexdigest()}\n"

@@ -1,10 +1,70 @@
-"""Stage summary."""
+"""Stage summary: the result table of all systems, and which of their differences are supported.
 
+Reads: results/<preset>/corpus/manifest.parquet, figures, cards and scores of all systems, the
+preset's `evaluate` section and `seed`, the grid.
+Writes: results/<preset>/summary/{summary.json, comparisons.csv, table.md, table.tex}.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from mixframe.audio import manifest
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import read_json, write_json, write_text
 from mixframe.experiment.params import Grid
-from mixframe.stages.context import Context
-from mixframe.stages.evaluate import run_summary
+from mixframe.experiment.scored import read_runs, settings
+from mixframe.metrics import evaluation
+from mixframe.metrics.tables import latex, markdown
+from mixframe.stages.context import Context, running
 
 
 def run(context: Context, grid: Grid) -> None:
-    """Run."""
-    run_summary(context, grid)
+    """Write the result table of all systems, and which of their differences are supported.
+
+    Raises:
+        MixframeError: the figures or the scores of a system are missing.
+    """
+    preset, files = context.preset, context.files
+    with running(context, "summary"):
+        systems: dict[str, Any] = {}
+        for system in grid.system:
+            card = read_json(replace(files, seed=grid.seed[0]).finetuned(system) / "card.json")
+            systems[system] = {
+                "trainable_parameters": card["parameters"]["trainable"],
+                "total_parameters": card["parameters"]["total"],
+                "sets": read_json(files.metrics(system)),
+                "frames": (
+                    read_json(files.frame_metrics(system)) if system in grid.posttrained else {}
+                ),
+            }
+        summary = {
+            "preset": context.name,
+            "seeds": grid.seed,
+            "sets": grid.set,
+            "systems": systems,
+        }
+        missing = [
+            f"{system} on {name}"
+            for system, entry in systems.items()
+            for name in grid.set
+            if name not in entry["sets"]
+        ]
+        if missing:
+            raise MixframeError(f"no figures for {', '.join(missing)}; run `dvc repro`")
+        table = manifest.read(files.manifest, grid.set)
+        how = settings(preset.evaluate, preset.seed, context.compute.workers)
+        compared = pd.concat(
+            [
+                evaluation.differences(
+                    {s: read_runs(files, table, s, name, grid) for s in grid.system}, how
+                ).assign(set=name)
+                for name in grid.set
+            ]
+        )
+        columns = ["set", *(c for c in compared if c != "set")]
+        write_text(files.comparisons, compared[columns].to_csv(index=False, lineterminator="\n"))
+        write_json(files.summary, summary)
+        write_text(files.table, markdown(summary))
+        write_text(files.table_latex, latex(summary))
