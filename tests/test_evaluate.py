@@ -6,7 +6,8 @@ import pytest
 from scipy.special import ndtri
 
 from mixframe.metrics import detection, tables
-from mixframe.stages.evaluate import DET_POINTS, det_curve, frame_figures
+from mixframe.stages.evaluate import DET_POINTS, det_curve
+from mixframe.stages.evaluate_frames import frame_figures
 
 
 @pytest.mark.parametrize("n", [3, 40, 5000])

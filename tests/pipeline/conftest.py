@@ -44,7 +44,7 @@ def run(folder, *command, ok=True, variables=None):
         env=ENVIRONMENT | (variables or {}),
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
     )
     if ok:
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
