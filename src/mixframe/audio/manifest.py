@@ -29,11 +29,11 @@ import pyarrow.parquet as pq
 from mixframe.audio.io import AudioRef
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import atomic_path, need_file
+from mixframe.base.labels import LABELS
 
 TEXT = ("utterance", "set", "label", "speaker", "attack", "codec", "subset", "prompt", "path")
 NUMBERS = ("offset", "n_bytes", "samples")
 COLUMNS = (*TEXT, *NUMBERS, "regions")
-LABELS = ("bonafide", "spoof")
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from mixframe.audio.io import AudioRef, TarWriter, tar_writer
-from mixframe.audio.manifest import COLUMNS, LABELS
+from mixframe.audio.manifest import COLUMNS
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import atomic_path, need_space, stage_lock
 from mixframe.base.folders import data_root, stored
+from mixframe.base.labels import LABELS
 from mixframe.base.progress import log, progress
 from mixframe.base.schema import Section
 from mixframe.corpora.archives import GIB

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from mixframe.audio.manifest import LABELS
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import atomic_path, need_file
+from mixframe.base.labels import LABELS
 
 SCORES = "filename\tcm-score"
 KEYS = "filename\tcm-label"

@@ -14,6 +14,7 @@ from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file, read_json
+from mixframe.base.labels import LABELS
 from mixframe.experiment import params
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset
@@ -212,7 +213,7 @@ def _histograms(scored: dict[str, dict[str, pd.DataFrame]], grid: Grid) -> pd.Da
             classes = scorefiles.by_class(sets[name])
             counts = {
                 label: np.histogram(values.clip(edges[0], edges[-1]), edges)[0]
-                for label, values in zip(manifest.LABELS, classes, strict=True)
+                for label, values in zip(LABELS, classes, strict=True)
             }
             ends = {"left": edges[:-1], "right": edges[1:]}
             parts.append(pd.DataFrame({"system": system, "set": name, **ends, **counts}))

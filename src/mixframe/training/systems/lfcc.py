@@ -12,6 +12,7 @@ import pandas as pd
 
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE, read
+from mixframe.base.labels import LABELS
 from mixframe.base.progress import is_main, progress
 from mixframe.base.schema import AtLeast0, Positive
 from mixframe.metrics import detection
@@ -48,7 +49,7 @@ class Lfcc(System):
         frames = features(table, self, work.scoring.max_seconds, work.what)
         dev = (table["set"] == "dev").to_numpy()
         mixtures = {}
-        for label in manifest.LABELS:
+        for label in LABELS:
             rows = np.flatnonzero(~dev & (table["label"] == label).to_numpy())
             mixtures[label] = fit_mixture([frames[i] for i in rows], self, work.seed)
         scores = log_ratios(mixtures, [frames[i] for i in np.flatnonzero(dev)])
@@ -182,7 +183,4 @@ def load_mixtures(folder: Path) -> dict[str, Mixture]:
 
     tensors = {k: v.numpy() for k, v in load_tensors(folder / MIXTURES, "finetune").items()}
     fields = ("weights", "means", "variances")
-    return {
-        label: Mixture(*(tensors[f"{label}.{field}"] for field in fields))
-        for label in manifest.LABELS
-    }
+    return {label: Mixture(*(tensors[f"{label}.{field}"] for field in fields)) for label in LABELS}

@@ -1,0 +1,3 @@
+"""The two classes of a trial, in the words of the field's protocols."""
+
+LABELS = ("bonafide", "spoof")
