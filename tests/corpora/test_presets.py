@@ -7,6 +7,9 @@ import pytest
 import yaml
 
 from mixframe.corpora import PUBLISHED
+from mixframe.experiment.code import fingerprint
+from mixframe.experiment.dag import CODE
+from mixframe.experiment.params import read_preset
 from tests.pipeline.conftest import ROOT, clone, ran, run
 
 NAMES = sorted(p.stem for p in (ROOT / "presets").glob("*.yaml"))
@@ -26,12 +29,17 @@ def test_the_pipeline_is_listed_without_touching_data(folder, name):
     grid = yaml.safe_load((folder / "params.yaml").read_text())["grid"]
     wanted = {f"score@{name}-{system}-1-{s}" for system in grid["system"] for s in grid["set"]}
     assert wanted | {f"download@{name}", f"summary@{name}", f"report@{name}"} <= ran(listed)
-    assert not [path for path in (folder / "results").rglob("*") if path.is_file()]
+    # There are the fingerprints of the code, and empty folders.
+    made = [path for path in (folder / "results" / name).rglob("*") if path.is_file()]
+    assert {path.relative_to(folder / "results" / name).parts[0] for path in made} <= set(CODE)
     assert not (folder / "data").exists()
 
 
-def test_every_module_that_reads_a_corpus_is_a_dependency(folder):
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    for stage in ("download", "protocol"):
-        for kind in (*PUBLISHED, "known", "archives", "arena"):
-            assert f"src/mixframe/corpora/{kind}.py" in stages[stage]["deps"]
+def test_the_modules_that_read_the_corpora_of_a_preset_are_its_code(folder):
+    for name in NAMES:
+        preset = read_preset(name)
+        kinds = {section.kind for section in preset.protocol.corpora.values()} - {"demo", "arena"}
+        for stage, section in (("download", preset.download), ("protocol", preset.protocol)):
+            modules = fingerprint(stage, [section])
+            for kind in PUBLISHED:
+                assert (f"mixframe.corpora.{kind}" in modules) == (kind in kinds), (name, stage)
