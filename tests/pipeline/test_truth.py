@@ -14,8 +14,8 @@ from tests.pipeline.conftest import ran, run
 
 pytestmark = pytest.mark.slow
 
-UNTRACKED = ("compute.", "params.yaml:preset")
-"""Where and how wide to compute changes no result; the preset's name stands in every path."""
+UNTRACKED = ("compute.", "base", "params.yaml:base", "params.yaml:preset")
+"""Where and how wide to compute changes no result; names of presets stand in every path."""
 
 
 @pytest.fixture(scope="module")

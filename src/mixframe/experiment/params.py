@@ -189,7 +189,7 @@ def grid_differences(choice: Choice, preset: Preset) -> dict[str, tuple[Any, Any
     return {key: (own[key], theirs[key]) for key in own if own[key] != theirs[key]}
 
 
-def check_cell(grid: Grid, cell: Mapping[str, str], seed: int) -> None:
+def check_cell(grid: Grid, cell: Mapping[str, str], seed: int | None) -> None:
     """Check that a grid has a cell: what lies outside it, no later stage would look at.
 
     Raises:
@@ -201,7 +201,7 @@ def check_cell(grid: Grid, cell: Mapping[str, str], seed: int) -> None:
         "set_name": ("set", grid.set),
         "seed": ("seed", grid.seed),
     }
-    for key, value in {**cell, "seed": seed}.items():
+    for key, value in (cell if seed is None else {**cell, "seed": seed}).items():
         name, values = known[key]
         if value not in values:
             raise MixframeError(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -19,7 +20,7 @@ from mixframe.base.progress import is_main, log
 from mixframe.base.schema import Section
 from mixframe.experiment import params as parameters
 from mixframe.experiment.code import check_version, fingerprint
-from mixframe.experiment.layout import Layout
+from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Grid, Preset
 
 Run = TypeVar("Run", bound=Callable[..., None])
@@ -49,7 +50,7 @@ class Context:
 def open_context(
     name: str | None,
     compute: dict[str, Any],
-    cell: Mapping[str, str] | None = None,
+    cell: Mapping[str, str] = MappingProxyType({}),
     seed: int | None = None,
 ) -> Context:
     """Read a preset and its grid.
@@ -58,7 +59,8 @@ def open_context(
         name: of the preset; None for the one that params.yaml chooses.
         compute: overrides the preset's keys of that name.
         cell: system, policy and set_name of the cell to run, where it has them.
-        seed: None for the first one of the grid; stages without a cell have none.
+        seed: None for the first one of the grid; stages without a cell have none, and neither has
+            the held-out splice.
 
     Raises:
         MixframeError: the preset is not valid, or the grid has no such cell.
@@ -72,10 +74,10 @@ def open_context(
     if name == choice.preset:
         grid = choice.grid
         parameters.check_grid(grid, preset)
+    seeded = bool(cell) and HELDOUT not in cell.values()
     if seed is None:
-        seed = grid.seed[0] if cell else 0
-    if cell:
-        parameters.check_cell(grid, cell, seed)
+        seed = grid.seed[0] if seeded else 0
+    parameters.check_cell(grid, cell, seed if seeded else None)
     resolved = preset.compute.model_copy(update=compute).resolved()
     return Context(name, preset, grid, Layout(name, seed, preset.base), resolved, seed)
 
