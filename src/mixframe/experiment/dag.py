@@ -28,12 +28,9 @@ from mixframe.base.folders import STATE
 from mixframe.base.progress import log
 from mixframe.base.schema import read_yaml
 from mixframe.experiment import code, params
-from mixframe.experiment.templates import paths
+from mixframe.experiment.templates import CODE, paths
 
 PIPELINE = "dvc.yaml"
-
-CODE = ("code", "code_base")
-"""The stages that write fingerprints of code, and the names of the folders they write them to."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+CODE = ("code", "code_base")
+"""The stages that write fingerprints of code, and the names of the folders they write them to."""
+
 
 def paths(template: Mapping[str, Any], *sections: str) -> Iterator[str]:
     """Yield the paths of a template's deps or outs; an entry is a path or {path: options}."""

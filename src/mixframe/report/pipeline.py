@@ -12,7 +12,7 @@ from typing import Any
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import read_yaml
-from mixframe.experiment.templates import paths
+from mixframe.experiment.templates import CODE, paths
 
 Place = tuple[float, int]
 """x in units of one node, and layer, counted from 0."""
@@ -62,7 +62,7 @@ def read_pipeline(path: Path) -> Pipeline:
     """Read the stages of a dvc.yaml, with an edge wherever an output is a dependency.
 
     `${...}` in a path stands for any text, so a stage template is one node however many cells it
-    has. The hashes of code, results/<preset>/code, are no edge.
+    has. The stages that take hashes of code are left out: every other one reads what they write.
 
     Raises:
         MixframeError: no such file, not YAML, no stages, or a circle of stages.
@@ -71,13 +71,13 @@ def read_pipeline(path: Path) -> Pipeline:
     templates = content.get("stages") if isinstance(content, dict) else None
     if not templates:
         raise MixframeError(f"{path}: no 'stages', expected a DVC pipeline")
-    bodies = {name: stage.get("do", stage) for name, stage in templates.items()}
+    shown = {name: stage for name, stage in templates.items() if name not in CODE}
+    bodies = {name: stage.get("do", stage) for name, stage in shown.items()}
     needed: dict[tuple[str, str], str] = {}
     for source, maker in bodies.items():
         outputs = list(paths(maker, "outs", "metrics", "plots"))
         for target, reader in bodies.items():
-            read = [d for d in paths(reader, "deps") if not d.endswith("/code")]
-            shared = [d for d in read if any(_meet(d, o) for o in outputs)]
+            shared = [d for d in paths(reader, "deps") if any(_meet(d, o) for o in outputs)]
             if shared and target != source:
                 needed[source, target] = shared[0]
     after = {name: {target for source, target in needed if source == name} for name in bodies}
