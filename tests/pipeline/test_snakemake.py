@@ -95,6 +95,20 @@ def test_snakemake_sees_what_dvc_ran_with_other_values(finished, repro):
     idle(finished)
 
 
+def test_a_preset_of_ones_own_shares_its_base_and_has_cells_for_each_variant(finished):
+    vary = ["--vary", "mfpt:splice.injector=spoof,any", "--seed", "0", "--seed", "1"]
+    run(finished, "mixframe", "new", "mine", "--from", "smoke", *vary)
+    run(finished, "mixframe", "use", "mine")
+    listed = ran(run(finished, "dvc", "repro", "--dry"))
+    assert listed - {"code@mine", "code_base@smoke"} == planned(finished)
+    assert not [name for name in listed if name.startswith(("download", "protocol", "pretrain"))]
+    variants = {f"posttrain@mine-mfpt{v}-{seed}" for v in ("", "-injector-any") for seed in (0, 1)}
+    assert {name for name in listed if name.startswith("posttrain")} == variants
+    assert {"evaluate@mine-mfpt-injector-any", "summary@mine"} <= listed
+    run(finished, "mixframe", "use", "smoke")
+    idle(finished)
+
+
 def test_config_is_refused_and_a_stage_is_a_target(finished):
     log = run(finished, "snakemake", "-n", "--config", "preset=demo", ok=False)
     assert "`mixframe use NAME` chooses the preset" in log
