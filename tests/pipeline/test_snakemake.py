@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from mixframe.base.files import stage_lock
 from tests.pipeline.conftest import (
     ABLATION,
     BIN,
@@ -139,17 +140,24 @@ def test_a_failed_stage_leaves_nothing_and_other_branches_finish(finished):
     gone = [finished / f"results/smoke/det/{system}.csv" for system in ("lora", "mfpt")]
     for path in gone:
         path.unlink()
-    scores = finished / "results/smoke/scores/lora/1/eval_partial.tsv"
-    kept = scores.read_text()
-    scores.write_text(kept.rsplit("\n", 2)[0] + "\n")
-    log = run(
-        finished, "snakemake", "--cores", "2", "--keep-going", "--until", "evaluate", ok=False
-    )
-    assert "trials of the keys have no score" in log
+    with stage_lock(finished / ".mixframe/smoke/evaluate-lora.lock", "test"):
+        log = run(
+            finished, "snakemake", "--cores", "2", "--keep-going", "--until", "evaluate", ok=False
+        )
+    assert "evaluate smoke lora: another process is running this stage" in log
     assert [path.is_file() for path in gone] == [False, True]
     changed = run(finished, "dvc", "status")
     assert "det/lora.csv" in changed
     assert "det/mfpt.csv" not in changed
-    scores.write_text(kept)
     run(finished, "snakemake", "--cores", "2")
+    idle(finished)
+
+
+def test_spoiled_scores_are_made_again_under_both_engines(finished, repro):
+    scores = finished / "results/smoke/scores/lora/1/eval_partial.tsv"
+    kept = scores.read_text()
+    for engine in (["dvc", "repro"], ["snakemake", "--cores", "2"]):
+        scores.write_text(kept.rsplit("\n", 2)[0] + "\n")
+        run(finished, *engine)
+        assert scores.read_text() == kept
     idle(finished)

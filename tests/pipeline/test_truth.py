@@ -22,7 +22,7 @@ UNTRACKED = ("compute.", "base", "params.yaml:base", "params.yaml:preset")
 def pipeline(repro):
     """DVC's stages by name."""
     with Repo(str(repro)) as repo:
-        yield {stage.addressing: stage for stage in repo.index.stages}
+        yield {stage.addressing.rpartition(":")[2]: stage for stage in repo.index.stages}
 
 
 def seen(recorded, stage, kind):

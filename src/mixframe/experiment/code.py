@@ -18,7 +18,10 @@ import mixframe
 from mixframe import __version__
 from mixframe.base.schema import Section
 
-PACKAGE = Path(mixframe.__file__).parent
+SOURCE = Path("src/mixframe").absolute()
+
+PACKAGE = SOURCE if SOURCE.is_dir() else Path(mixframe.__file__).parent
+"""The source of this folder, which stages run; where it has none, the installed package."""
 
 VERSION = "mixframe.version"
 """What the pipeline of a project depends on where that of a checkout depends on src/mixframe."""

@@ -10,6 +10,7 @@ results/<preset>/curves/finetune-<system>-<seed>.csv.
 """
 
 from mixframe.audio import manifest
+from mixframe.base.files import need_file
 from mixframe.experiment.params import lookup
 from mixframe.metrics import scorefiles
 from mixframe.models.params import ENCODER_FILES
@@ -38,7 +39,8 @@ def run(context: Context, system: str) -> None:
         }
         inputs = [files.manifest, files.audio]
         if todo.start is not None:
-            inputs += [todo.start / name for name in ENCODER_FILES]
+            maker = "pretrain" if todo.start == files.foundation else "posttrain"
+            inputs += [need_file(todo.start / name, maker) for name in ENCODER_FILES]
         state = files.state("finetune", cell, state_key("finetune", values, inputs))
         fitted = params.fit(todo, table, state)
         if fitted is None:
