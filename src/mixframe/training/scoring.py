@@ -2,16 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader
 from mixframe.base.progress import progress
-from mixframe.models.detector import Detector
+from mixframe.models.backbone import Backbone
 from mixframe.training.data import CHUNK, Batch, length_batches, pad
 from mixframe.training.params import Score, UtteranceTraining
 from mixframe.training.runner import Runner
+
+
+class Scorer(Protocol):
+    """What gives utterances scores."""
+
+    @property
+    def backbone(self) -> Backbone:
+        """Its encoder."""
+
+    def score(self, waves: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Map (B, N) padded waveforms and (B,) lengths in samples to (B,) scores."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ def window(params: UtteranceTraining, scoring: Score) -> Window:
 
 
 def score(
-    detector: Detector,
+    detector: Scorer,
     refs: Sequence[AudioRef],
     samples: Sequence[int],
     heard: Window,

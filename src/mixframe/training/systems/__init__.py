@@ -14,6 +14,7 @@ SYSTEMS: dict[str, type[System]] = sections(
     {
         "neural": "neural.Neural",
         "lfcc": "lfcc.Lfcc",
+        "localiser": "localiser.FrameSystem",
     },
 )
 """The kinds of system by the name that a preset gives."""
