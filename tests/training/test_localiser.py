@@ -7,7 +7,6 @@ from pydantic import ValidationError
 
 from mixframe.base.compute import Compute
 from mixframe.base.tensors import save_tensors
-from mixframe.models import backbone as backbones
 from mixframe.models.frame_classifier import FrameClassifier
 from mixframe.models.localiser import Localiser
 from mixframe.models.params import Encoder
