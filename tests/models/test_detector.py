@@ -60,7 +60,17 @@ def detector_of(encoder, params):
     return Detector(encoder, params.adapter, params.head, 0)
 
 
-@pytest.mark.parametrize("adapter", [LORA, {"kind": "full"}, {"kind": "none"}])
+WHOLE = {"kind": "full", "freeze": "none"}
+ADAPTERS = [
+    LORA,
+    WHOLE,
+    WHOLE | {"freeze": "convolutions"},
+    WHOLE | {"freeze": 1},
+    {"kind": "none"},
+]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize(("layers", "pooling"), [("weighted", "attentive"), ("last", "mean")])
 def test_training_reaches_every_parameter_and_survives_its_files(
     encoder_folder, make_manifest, tmp_path, adapter, layers, pooling
@@ -81,7 +91,8 @@ def test_training_reaches_every_parameter_and_survives_its_files(
     for name, parameter in detector.named_parameters():
         frozen = not parameter.requires_grad
         assert frozen == torch.equal(before[name], parameter), name
-        assert not (parameter.requires_grad and "feature_extractor" in name)
+        if "feature_extractor" in name:
+            assert frozen == (adapter != WHOLE)
     detector.save(tmp_path / "system")
     other = fresh()
     other.restore(tmp_path / "system")

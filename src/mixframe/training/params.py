@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from mixframe.audio.augmentations import AnyAugmentation
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import Above0, AtLeast0, Count, Positive, Section
-from mixframe.models.params import Architecture, Folder, Hub
+from mixframe.models.params import Adapter, Architecture, Folder, Hub
 
 
 class Train(Section):
@@ -111,12 +111,14 @@ class Posttrain(Section):
     Attributes:
         objective: frames = MFPT's frame labels; utterance = the base utterance's own label on the
             mean of the frame logits, the control with the same steps and classifier.
+        adapter: what is trained of the encoder; LoRA is merged into its weights at the end.
         classifier_hidden: width of the frame classifier's hidden layer.
         positive_weight: weight of label-1 frames in the loss.
         localise: sets with known regions whose frames are scored at the end.
     """
 
     objective: Literal["frames", "utterance"]
+    adapter: Adapter
     classifier_hidden: Positive
     positive_weight: Above0
     localise: list[str]
