@@ -20,6 +20,7 @@ TRAIN = Train(
     steps=12,
     batch=8,
     slices=4,
+    optimiser="adamw",
     lr=0.05,
     weight_decay=0.01,
     warmup=2,
@@ -189,6 +190,24 @@ def test_learning_rate_by_hand():
     assert rates[2:] == sorted(rates[2:], reverse=True)
     flat = TRAIN.model_copy(update={"schedule": "constant"})
     assert learning_rate(flat, 11) == 0.05
+
+
+def test_only_adam_scales_the_decay_with_the_gradient(tmp_path):
+    # Adam's first step is lr in the direction of what it is given, whatever its size.
+    moved = {}
+    for optimiser in ("adam", "adamw"):
+        task = Regression()
+        before = weights(task)
+        once = {"steps": 1, "warmup": 0, "schedule": "constant", "clip_norm": 0.0}
+        params = TRAIN.model_copy(
+            update={**once, "optimiser": optimiser, "lr": 1e-3, "weight_decay": 100.0}
+        )
+        train(task, params, 0, runner(), tmp_path / f"{optimiser}.pt", 0, "test")
+        moved[optimiser] = {k: v - before[k] for k, v in weights(task).items()}
+    for name, weight in before.items():
+        assert torch.allclose(moved["adam"][name], -1e-3 * weight.sign(), rtol=1e-2)
+        undecayed = moved["adamw"][name] + 1e-3 * 100 * weight
+        assert torch.allclose(undecayed.abs(), torch.full_like(weight, 1e-3), rtol=1e-2)
 
 
 def test_cuda_is_refused_by_name_where_there_is_none():

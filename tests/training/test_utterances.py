@@ -2,15 +2,20 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.audio.io import read as read_audio
+from mixframe.base.compute import Compute
 from mixframe.experiment.params import read_preset
-from mixframe.models.detector import Detector
+from mixframe.models.detector import BONAFIDE, SPOOF, Detector
+from mixframe.training.data import Batch, pad
 from mixframe.training.loop import stale
 from mixframe.training.params import Score
+from mixframe.training.runner import Runner
 from mixframe.training.scoring import window
 from mixframe.training.systems.neural import Neural
 from mixframe.training.utterances import UtteranceTask
@@ -22,15 +27,18 @@ NEURAL = Neural.model_validate(
         "adapter": {"kind": "none"},
         "head": {"kind": "pooled", "layers": "last", "pooling": "mean", "hidden": 1},
         "crop_seconds": 2.0,
+        "crop": "random",
         "short": "tile",
         "augment": {"kind": "none"},
         "class_weights": [1.0, 1.0],
+        "select": "eer",
         "average": 1,
         "patience": 0,
         "train": {
             "steps": 2,
             "batch": 4,
             "slices": 1,
+            "optimiser": "adamw",
             "lr": 1e-3,
             "weight_decay": 0.0,
             "warmup": 0,
@@ -70,6 +78,60 @@ def test_short_utterances_are_repeated_to_one_length(task):
     for wave in batch.waves:
         starts = range(SAMPLE_RATE // 4, SAMPLE_RATE * 3 // 2)
         assert any(torch.equal(wave[n : n + 1000], wave[:1000]) for n in starts)
+
+
+def test_crops_start_at_the_beginning_or_anywhere(task):
+    short = NEURAL.model_copy(update={"crop_seconds": 0.2, "short": "keep"})
+    whole = task(NEURAL.model_copy(update={"short": "keep"}))
+    starts = {}
+    for crop in ("first", "random"):
+        cropped = task(short.model_copy(update={"crop": crop}))
+        waves = cropped.batch(range(8)).waves
+        full = whole.batch(range(8)).waves
+        starts[crop] = [
+            best_place(wave, utterance) for wave, utterance in zip(waves, full, strict=True)
+        ]
+    assert starts["first"] == [0] * 8
+    assert len(set(starts["random"])) > 4
+
+
+def best_place(part, whole):
+    """Where the samples of one are in the other, whatever their scale and offset."""
+    part = part - part.mean()
+    windows = whole.unfold(0, len(part), 1)
+    windows = windows - windows.mean(1, keepdim=True)
+    return int((windows @ part / windows.norm(dim=1).clamp_min(1e-6)).argmax())
+
+
+def test_the_dev_loss_is_the_cross_entropy_that_training_has(task):
+    params = NEURAL.model_copy(update={"class_weights": [0.1, 0.9]})
+    made = task(params)
+    made.model.eval()
+    with torch.no_grad():
+        made.model.head.classify.weight.normal_()
+    run = Runner(Compute(device="cpu", processes=1, threads=1, workers=1, keep_utterances=0))
+    judged = made.validate(run)
+    waves, labels = [], []
+    for ref, label in zip(manifest.refs(made._dev), made._dev["label"], strict=True):
+        waves.append(np.resize(read_audio(ref), 2 * SAMPLE_RATE))
+        labels.append(BONAFIDE if label == "bonafide" else SPOOF)
+    padded, lengths = pad(waves, made.model.backbone)
+    batch = Batch(padded, lengths, torch.tensor(labels))
+    with torch.no_grad():
+        expected = float(made.loss(batch)) / made.weight(batch)
+    assert judged.figures["dev_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("select", ["eer", "loss"])
+def test_what_selects_is_a_key(task, select, monkeypatch):
+    made = task(NEURAL.model_copy(update={"select": select}))
+    spoof = (made._dev["label"] == "spoof").to_numpy()
+    ranks = {}
+    # Right but far too sure of one class; wrong order but cautious.
+    for name, scores in {"ordered": 9.0 - spoof, "cautious": 0.01 * spoof}.items():
+        monkeypatch.setattr(made, "dev_scores", lambda run, scores=scores: scores)
+        ranks[name] = made.validate(None).rank
+    assert min(ranks, key=ranks.get) == {"eer": "ordered", "loss": "cautious"}[select]
 
 
 def test_what_is_scored_follows_how_it_was_trained():

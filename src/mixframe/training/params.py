@@ -18,7 +18,9 @@ class Train(Section):
         batch: utterances a step.
         slices: equal parts of a batch whose gradients are summed; they bound memory and, on a CPU,
             run on several threads. The number of threads never changes a result, this may.
-        lr: peak learning rate of AdamW.
+        optimiser: adamw decays weights by themselves (Loshchilov and Hutter, 2019); adam adds the
+            decay to the gradient, as torch.optim.Adam does, so that it is not scaled by lr alone.
+        lr: peak learning rate.
         warmup: steps of linear rise.
         schedule: after the rise: cosine to 0, or constant.
         clip_norm: largest gradient norm; 0 for no clipping.
@@ -30,6 +32,7 @@ class Train(Section):
     steps: Positive
     batch: Positive
     slices: Positive
+    optimiser: Literal["adamw", "adam"]
     lr: Above0
     weight_decay: AtLeast0
     warmup: Count
@@ -130,18 +133,23 @@ class UtteranceTraining(Section):
 
     Attributes:
         crop_seconds: training crops; evaluation uses whole utterances up to score.max_seconds.
+        crop: where a training crop of a longer utterance begins: at its first sample, or anywhere.
         short: keep leaves shorter utterances as they are; tile repeats them up to crop_seconds, and
             then evaluation hears the first crop_seconds of each utterance, tiled as well.
         augment: what training crops go through.
         class_weights: [spoof, bonafide] in the cross-entropy, or auto: inverse to the counts.
+        select: the best validation has the lowest EER on dev, Cllr settling ties, or the lowest
+            loss there, weighted as in training.
         average: the weights are averaged over this many best validations.
         patience: training stops after this many validations without a better one; 0 = never.
     """
 
     crop_seconds: Above0
+    crop: Literal["first", "random"]
     short: Literal["keep", "tile"]
     augment: AnyAugmentation
     class_weights: Literal["auto"] | list[Above0]
+    select: Literal["eer", "loss"]
     average: Positive
     patience: Count
     train: Train
