@@ -147,6 +147,16 @@ def test_training_stops_when_nothing_gets_better(tmp_path, die_at):
     assert outcome.steps == [6]
 
 
+@pytest.mark.parametrize(("patience", "end"), [(2, 9), (3, 12), (0, 12)])
+def test_patience_of_all_but_two_validations_is_the_longest_that_ends_training(
+    tmp_path, patience, end
+):
+    assert TRAIN.validations == 4
+    task = Regression(ranks=[0.1, 0.2, 0.3, 0.4])
+    outcome = train(task, TRAIN, 1, runner(), tmp_path / "s.pt", 0, "test", patience=patience)
+    assert outcome.rows[-1]["step"] == end
+
+
 def test_without_averaging_the_last_weights_stay(tmp_path):
     task = Regression(ranks=[0.1, 0.2, 0.3, 0.4])
     assert train(task, TRAIN, 0, runner(), tmp_path / "s.pt", 0, "test").steps == [12]

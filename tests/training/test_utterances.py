@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE
@@ -12,12 +13,14 @@ from mixframe.audio.io import read as read_audio
 from mixframe.base.compute import Compute
 from mixframe.experiment.params import read_preset
 from mixframe.models.detector import BONAFIDE, SPOOF, Detector
+from mixframe.models.params import Encoder
 from mixframe.training.data import Batch, pad
 from mixframe.training.loop import stale
 from mixframe.training.params import Score
 from mixframe.training.runner import Runner
 from mixframe.training.scoring import window
 from mixframe.training.systems.neural import Neural
+from mixframe.training.systems.system import Work
 from mixframe.training.utterances import UtteranceTask
 
 NEURAL = Neural.model_validate(
@@ -147,6 +150,37 @@ def test_augmentation_is_for_training_only_and_depends_on_the_draw(task):
     clean, first = plain.batch(range(4)).waves, noisy.batch(range(4)).waves
     assert not torch.allclose(clean, first)
     assert torch.equal(first[2:], noisy.batch(range(2, 4)).waves)
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "longest"), [(10, 5, 0), (10, 1, 8), (11, 4, 1), (3, 5, 0)]
+)
+def test_the_longest_patience_is_one_that_ends_training_early(steps, every, longest):
+    train = {**NEURAL.train.model_dump(), "steps": steps, "evaluate_every": every}
+    values = {**NEURAL.model_dump(), "train": train}
+    Neural.model_validate({**values, "patience": longest})
+    with pytest.raises(ValidationError, match=f"expected at most {longest}, where 0 is never"):
+        Neural.model_validate({**values, "patience": longest + 1})
+
+
+def test_dev_scores_are_those_of_scoring_whatever_precision_trains(
+    encoder_folder, make_manifest, tmp_path
+):
+    table = make_manifest({"train": 4, "dev": 4})
+    compute = Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0)
+    work = Work(encoder_folder, Encoder(dropout=0.0), SCORING, compute, 1, "test")
+    head = {"kind": "pooled", "layers": "weighted", "pooling": "attentive", "hidden": 8}
+    curves = {}
+    for precision in ("fp32", "bf16"):
+        train = {**NEURAL.train.model_dump(), "precision": precision}
+        values = {**NEURAL.model_dump(), "adapter": {"kind": "full", "freeze": "none"}}
+        params = Neural.model_validate({**values, "head": head, "train": train})
+        fitted = params.fit(work, table, tmp_path / f"{precision}.pt")
+        fitted.save(tmp_path / precision)
+        dev = table[table["set"] == "dev"]
+        assert np.array_equal(fitted.dev_scores, params.score(work, tmp_path / precision, dev))
+        curves[precision] = [row["loss"] for row in fitted.curve]
+    assert curves["fp32"] != curves["bf16"]
 
 
 def test_validations_since_the_best_one_are_counted():

@@ -26,7 +26,7 @@ class Train(Section):
         clip_norm: largest gradient norm; 0 for no clipping.
         evaluate_every: steps between validations.
         checkpoint_every: steps between checkpoints from which a killed run resumes.
-        precision: bf16 runs forward passes under autocast.
+        precision: bf16 trains under autocast; validations are computed in fp32, as scores are.
     """
 
     steps: Positive
@@ -41,6 +41,11 @@ class Train(Section):
     evaluate_every: Positive
     checkpoint_every: Positive
     precision: Literal["fp32", "bf16"]
+
+    @property
+    def validations(self) -> int:
+        """Validations of a run that goes through all its steps; one stands at its end."""
+        return -(-self.steps // self.evaluate_every)
 
     @property
     def part(self) -> int:
@@ -141,7 +146,8 @@ class UtteranceTraining(Section):
         select: the best validation has the lowest EER on dev, Cllr settling ties, or the lowest
             loss there, weighted as in training.
         average: the weights are averaged over this many best validations.
-        patience: training stops after this many validations without a better one; 0 = never.
+        patience: training stops after this many validations without a better one; 0 = never. It
+            must be able to stop it before the last one.
     """
 
     crop_seconds: Above0
@@ -153,6 +159,17 @@ class UtteranceTraining(Section):
     average: Positive
     patience: Count
     train: Train
+
+    @model_validator(mode="after")
+    def _patience_can_act(self) -> Self:
+        n = self.train.validations
+        if self.patience and self.patience > n - 2:
+            raise ValueError(
+                f"patience = {self.patience} can never end training before its last validation: "
+                f"train.steps {self.train.steps} with evaluate_every {self.train.evaluate_every} "
+                f"gives {n} validations; expected at most {max(n - 2, 0)}, where 0 is never"
+            )
+        return self
 
 
 class Score(Section):
