@@ -63,6 +63,11 @@ def change(tmp_path, edit):
             lambda v: v["posttrain"]["mfpt"]["train"].update(slices=3),
             "batch 8 is not a multiple of slices 3",
         ),
+        (
+            lambda v: v["finetune"]["lora"].update(patience=1),
+            "patience = 1 can never end training before its last validation: train.steps 8 with "
+            "evaluate_every 4 gives 2 validations; expected at most 0, where 0 is never",
+        ),
         (lambda v: v["splice"].pop("heldout"), "splice.heldout: missing"),
         (lambda v: v["splice"].pop("mfpt"), "posttrain.mfpt: splice.mfpt is missing"),
         (

@@ -317,7 +317,7 @@ def test_variants_of_systems_that_train_no_encoder_of_their_own(root):
 def test_what_is_wrong_leaves_nothing_behind(root, item, message):
     before = files(root)
     with pytest.raises(MixframeError, match=message):
-        project.new("study", "small", ["lora:finetune.patience=3", item], root=root)
+        project.new("study", "small", ["lora:finetune.average=3", item], root=root)
     assert files(root) == before
 
 
@@ -361,7 +361,7 @@ LEAVES = {
     "splice.clean_share": st.floats(0, 1),
     "splice.match_gain": st.booleans(),
     "posttrain.train.lr": st.floats(1e-12, 1e12),
-    "finetune.patience": st.integers(0, 10**6),
+    "finetune.average": st.integers(1, 10**6),
     "finetune.class_weights": st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=2),
 }
 

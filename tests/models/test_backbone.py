@@ -11,6 +11,7 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.tensors import load_tensors, save_tensors
 from mixframe.models import backbone as backbones
 from mixframe.models.params import ENCODER_FILES, Encoder
+from tests.conftest import ARCHITECTURE
 
 PLAIN = Encoder(dropout=0.0)
 
@@ -58,6 +59,57 @@ def test_padding_does_not_change_valid_frames(encoder):
             n_frames = encoder.grid.n_frames(n)
             for a, b in zip(alone, together, strict=True):
                 assert torch.allclose(a[0], b[i, :n_frames], atol=1e-5)
+
+
+@pytest.mark.parametrize("front", ["layer", "group"])
+def test_convolutions_learn_alike_from_an_utterance_alone_and_among_others(front):
+    torch.manual_seed(0)
+    config = backbones.new_config(ARCHITECTURE)
+    config.feat_extract_norm = front
+    # As published: the group norm takes away what a bias adds.
+    config.conv_bias = front == "layer"
+    config.do_stable_layer_norm = front == "layer"
+    encoder = backbones.wrap(HubertModel(config), {})
+    backbones.freeze(encoder, "none")
+    encoder.model.train()
+    weights = list(encoder.model.feature_extractor.parameters())
+    waves, lengths = padded([3000, 9000, 5000, 3000])
+    direction = torch.randn(encoder.dim)
+
+    def gradients(rows):
+        size = int(lengths[rows].max())
+        frames = backbones.encode(encoder, waves[rows, :size], lengths[rows], False)[0]
+        mask = backbones.frame_mask(encoder.grid, lengths[rows], frames.shape[1])
+        return torch.autograd.grad((frames[mask] @ direction).square().sum(), weights)
+
+    alone = [sum(parts) for parts in zip(*(gradients([i]) for i in range(4)), strict=True)]
+    for one, together in zip(alone, gradients([0, 1, 2, 3]), strict=True):
+        assert together.abs().max() > 0
+        assert torch.allclose(one, together, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+@pytest.mark.parametrize("part", ["none", "convolutions", 1])
+def test_a_frozen_part_is_all_that_lies_below(norm_first, part):
+    config = backbones.new_config(ARCHITECTURE)
+    config.do_stable_layer_norm = norm_first
+    encoder = backbones.wrap(HubertModel(config), {})
+    backbones.freeze(encoder, part)
+    moved = {n for n, p in encoder.model.named_parameters() if p.requires_grad}
+    names = {n for n, _ in encoder.model.named_parameters()}
+    if part == "none":
+        assert moved == names
+    elif part == "convolutions":
+        assert moved == {n for n in names if not n.startswith("feature_extractor")}
+    else:
+        above = ("encoder.layers.1.", "encoder.layer_norm.")[: 1 + norm_first]
+        assert moved == {n for n in names if n.startswith(above)}
+    assert encoder.model.feature_extractor._requires_grad == (part == "none")
+
+
+def test_more_frozen_layers_than_there_are_is_refused(encoder):
+    with pytest.raises(MixframeError, match=r"adapter\.freeze = 2: the encoder has 2 transformer"):
+        backbones.freeze(encoder, 2)
 
 
 def test_random_weights_come_from_their_seed(encoder_folder):

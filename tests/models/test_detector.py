@@ -25,6 +25,7 @@ TRAIN = Train(
     steps=2,
     batch=4,
     slices=2,
+    optimiser="adamw",
     lr=0.01,
     weight_decay=0.0,
     warmup=0,
@@ -46,10 +47,12 @@ def neural(adapter=LORA, layers="weighted", pooling="attentive"):
             "adapter": adapter,
             "head": {"kind": "pooled", "layers": layers, "pooling": pooling, "hidden": 8},
             "crop_seconds": 0.5,
+            "crop": "random",
             "short": "keep",
             "augment": {"kind": "none"},
             "patience": 0,
             "class_weights": "auto",
+            "select": "eer",
             "average": 1,
             "train": TRAIN.model_dump(),
         }
@@ -60,7 +63,17 @@ def detector_of(encoder, params):
     return Detector(encoder, params.adapter, params.head, 0)
 
 
-@pytest.mark.parametrize("adapter", [LORA, {"kind": "full"}, {"kind": "none"}])
+WHOLE = {"kind": "full", "freeze": "none"}
+ADAPTERS = [
+    LORA,
+    WHOLE,
+    WHOLE | {"freeze": "convolutions"},
+    WHOLE | {"freeze": 1},
+    {"kind": "none"},
+]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize(("layers", "pooling"), [("weighted", "attentive"), ("last", "mean")])
 def test_training_reaches_every_parameter_and_survives_its_files(
     encoder_folder, make_manifest, tmp_path, adapter, layers, pooling
@@ -81,7 +94,8 @@ def test_training_reaches_every_parameter_and_survives_its_files(
     for name, parameter in detector.named_parameters():
         frozen = not parameter.requires_grad
         assert frozen == torch.equal(before[name], parameter), name
-        assert not (parameter.requires_grad and "feature_extractor" in name)
+        if "feature_extractor" in name:
+            assert frozen == (adapter != WHOLE)
     detector.save(tmp_path / "system")
     other = fresh()
     other.restore(tmp_path / "system")

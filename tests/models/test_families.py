@@ -72,12 +72,16 @@ def lora(rank):
             },
             "head": head,
             "crop_seconds": 1.0,
+            "crop": "random",
             "short": "keep",
             "augment": {"kind": "none"},
             "class_weights": "auto",
+            "select": "eer",
             "average": 1,
             "patience": 0,
-            "train": train | rates | {"schedule": "constant", "precision": "fp32"},
+            "train": train
+            | rates
+            | {"optimiser": "adamw", "schedule": "constant", "precision": "fp32"},
         }
     )
 

@@ -20,6 +20,7 @@ TRAIN = Train(
     steps=12,
     batch=8,
     slices=4,
+    optimiser="adamw",
     lr=0.05,
     weight_decay=0.01,
     warmup=2,
@@ -146,6 +147,16 @@ def test_training_stops_when_nothing_gets_better(tmp_path, die_at):
     assert outcome.steps == [6]
 
 
+@pytest.mark.parametrize(("patience", "end"), [(2, 9), (3, 12), (0, 12)])
+def test_patience_of_all_but_two_validations_is_the_longest_that_ends_training(
+    tmp_path, patience, end
+):
+    assert TRAIN.validations == 4
+    task = Regression(ranks=[0.1, 0.2, 0.3, 0.4])
+    outcome = train(task, TRAIN, 1, runner(), tmp_path / "s.pt", 0, "test", patience=patience)
+    assert outcome.rows[-1]["step"] == end
+
+
 def test_without_averaging_the_last_weights_stay(tmp_path):
     task = Regression(ranks=[0.1, 0.2, 0.3, 0.4])
     assert train(task, TRAIN, 0, runner(), tmp_path / "s.pt", 0, "test").steps == [12]
@@ -189,6 +200,24 @@ def test_learning_rate_by_hand():
     assert rates[2:] == sorted(rates[2:], reverse=True)
     flat = TRAIN.model_copy(update={"schedule": "constant"})
     assert learning_rate(flat, 11) == 0.05
+
+
+def test_only_adam_scales_the_decay_with_the_gradient(tmp_path):
+    # Adam's first step is lr in the direction of what it is given, whatever its size.
+    moved = {}
+    for optimiser in ("adam", "adamw"):
+        task = Regression()
+        before = weights(task)
+        once = {"steps": 1, "warmup": 0, "schedule": "constant", "clip_norm": 0.0}
+        params = TRAIN.model_copy(
+            update={**once, "optimiser": optimiser, "lr": 1e-3, "weight_decay": 100.0}
+        )
+        train(task, params, 0, runner(), tmp_path / f"{optimiser}.pt", 0, "test")
+        moved[optimiser] = {k: v - before[k] for k, v in weights(task).items()}
+    for name, weight in before.items():
+        assert torch.allclose(moved["adam"][name], -1e-3 * weight.sign(), rtol=1e-2)
+        undecayed = moved["adamw"][name] + 1e-3 * 100 * weight
+        assert torch.allclose(undecayed.abs(), torch.full_like(weight, 1e-3), rtol=1e-2)
 
 
 def test_cuda_is_refused_by_name_where_there_is_none():

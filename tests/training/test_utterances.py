@@ -2,17 +2,25 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
+from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.audio.io import read as read_audio
+from mixframe.base.compute import Compute
 from mixframe.experiment.params import read_preset
-from mixframe.models.detector import Detector
+from mixframe.models.detector import BONAFIDE, SPOOF, Detector
+from mixframe.models.params import Encoder
+from mixframe.training.data import Batch, pad
 from mixframe.training.loop import stale
 from mixframe.training.params import Score
+from mixframe.training.runner import Runner
 from mixframe.training.scoring import window
 from mixframe.training.systems.neural import Neural
+from mixframe.training.systems.system import Work
 from mixframe.training.utterances import UtteranceTask
 
 NEURAL = Neural.model_validate(
@@ -22,15 +30,18 @@ NEURAL = Neural.model_validate(
         "adapter": {"kind": "none"},
         "head": {"kind": "pooled", "layers": "last", "pooling": "mean", "hidden": 1},
         "crop_seconds": 2.0,
+        "crop": "random",
         "short": "tile",
         "augment": {"kind": "none"},
         "class_weights": [1.0, 1.0],
+        "select": "eer",
         "average": 1,
         "patience": 0,
         "train": {
             "steps": 2,
             "batch": 4,
             "slices": 1,
+            "optimiser": "adamw",
             "lr": 1e-3,
             "weight_decay": 0.0,
             "warmup": 0,
@@ -72,6 +83,60 @@ def test_short_utterances_are_repeated_to_one_length(task):
         assert any(torch.equal(wave[n : n + 1000], wave[:1000]) for n in starts)
 
 
+def test_crops_start_at_the_beginning_or_anywhere(task):
+    short = NEURAL.model_copy(update={"crop_seconds": 0.2, "short": "keep"})
+    whole = task(NEURAL.model_copy(update={"short": "keep"}))
+    starts = {}
+    for crop in ("first", "random"):
+        cropped = task(short.model_copy(update={"crop": crop}))
+        waves = cropped.batch(range(8)).waves
+        full = whole.batch(range(8)).waves
+        starts[crop] = [
+            best_place(wave, utterance) for wave, utterance in zip(waves, full, strict=True)
+        ]
+    assert starts["first"] == [0] * 8
+    assert len(set(starts["random"])) > 4
+
+
+def best_place(part, whole):
+    """Where the samples of one are in the other, whatever their scale and offset."""
+    part = part - part.mean()
+    windows = whole.unfold(0, len(part), 1)
+    windows = windows - windows.mean(1, keepdim=True)
+    return int((windows @ part / windows.norm(dim=1).clamp_min(1e-6)).argmax())
+
+
+def test_the_dev_loss_is_the_cross_entropy_that_training_has(task):
+    params = NEURAL.model_copy(update={"class_weights": [0.1, 0.9]})
+    made = task(params)
+    made.model.eval()
+    with torch.no_grad():
+        made.model.head.classify.weight.normal_()
+    run = Runner(Compute(device="cpu", processes=1, threads=1, workers=1, keep_utterances=0))
+    judged = made.validate(run)
+    waves, labels = [], []
+    for ref, label in zip(manifest.refs(made._dev), made._dev["label"], strict=True):
+        waves.append(np.resize(read_audio(ref), 2 * SAMPLE_RATE))
+        labels.append(BONAFIDE if label == "bonafide" else SPOOF)
+    padded, lengths = pad(waves, made.model.backbone)
+    batch = Batch(padded, lengths, torch.tensor(labels))
+    with torch.no_grad():
+        expected = float(made.loss(batch)) / made.weight(batch)
+    assert judged.figures["dev_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("select", ["eer", "loss"])
+def test_what_selects_is_a_key(task, select, monkeypatch):
+    made = task(NEURAL.model_copy(update={"select": select}))
+    spoof = (made._dev["label"] == "spoof").to_numpy()
+    ranks = {}
+    # Right but far too sure of one class; wrong order but cautious.
+    for name, scores in {"ordered": 9.0 - spoof, "cautious": 0.01 * spoof}.items():
+        monkeypatch.setattr(made, "dev_scores", lambda run, scores=scores: scores)
+        ranks[name] = made.validate(None).rank
+    assert min(ranks, key=ranks.get) == {"eer": "ordered", "loss": "cautious"}[select]
+
+
 def test_what_is_scored_follows_how_it_was_trained():
     assert window(NEURAL, SCORING).samples == 2 * SAMPLE_RATE
     kept = NEURAL.model_copy(update={"short": "keep"})
@@ -85,6 +150,37 @@ def test_augmentation_is_for_training_only_and_depends_on_the_draw(task):
     clean, first = plain.batch(range(4)).waves, noisy.batch(range(4)).waves
     assert not torch.allclose(clean, first)
     assert torch.equal(first[2:], noisy.batch(range(2, 4)).waves)
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "longest"), [(10, 5, 0), (10, 1, 8), (11, 4, 1), (3, 5, 0)]
+)
+def test_the_longest_patience_is_one_that_ends_training_early(steps, every, longest):
+    train = {**NEURAL.train.model_dump(), "steps": steps, "evaluate_every": every}
+    values = {**NEURAL.model_dump(), "train": train}
+    Neural.model_validate({**values, "patience": longest})
+    with pytest.raises(ValidationError, match=f"expected at most {longest}, where 0 is never"):
+        Neural.model_validate({**values, "patience": longest + 1})
+
+
+def test_dev_scores_are_those_of_scoring_whatever_precision_trains(
+    encoder_folder, make_manifest, tmp_path
+):
+    table = make_manifest({"train": 4, "dev": 4})
+    compute = Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0)
+    work = Work(encoder_folder, Encoder(dropout=0.0), SCORING, compute, 1, "test")
+    head = {"kind": "pooled", "layers": "weighted", "pooling": "attentive", "hidden": 8}
+    curves = {}
+    for precision in ("fp32", "bf16"):
+        train = {**NEURAL.train.model_dump(), "precision": precision}
+        values = {**NEURAL.model_dump(), "adapter": {"kind": "full", "freeze": "none"}}
+        params = Neural.model_validate({**values, "head": head, "train": train})
+        fitted = params.fit(work, table, tmp_path / f"{precision}.pt")
+        fitted.save(tmp_path / precision)
+        dev = table[table["set"] == "dev"]
+        assert np.array_equal(fitted.dev_scores, params.score(work, tmp_path / precision, dev))
+        curves[precision] = [row["loss"] for row in fitted.curve]
+    assert curves["fp32"] != curves["bf16"]
 
 
 def test_validations_since_the_best_one_are_counted():

@@ -20,7 +20,7 @@ from mixframe.audio.frames import FrameGrid
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file, read_json, write_json
 from mixframe.base.tensors import save_tensors
-from mixframe.models.params import ENCODER_FILES, Architecture, Encoder
+from mixframe.models.params import ENCODER_FILES, Architecture, Encoder, LowerPart
 
 disable_progress_bar()
 
@@ -242,10 +242,37 @@ def preprocessor_config(normalise: bool, rate: int) -> dict[str, Any]:
     }
 
 
-def freeze_convolutions(backbone: Backbone) -> None:
-    """Exclude the convolution front end from training, as is usual for these models."""
-    front: Any = backbone.model.feature_extractor
-    front._freeze_parameters()
+def freeze(backbone: Backbone, part: LowerPart) -> None:
+    """Train the encoder but for a lower part of it, which keeps its weights.
+
+    Raises:
+        MixframeError: the encoder has no more than `part` layers.
+    """
+    model: Any = backbone.model
+    model.requires_grad_(True)
+    if part == "none":
+        return
+    # Besides the weights, transformers lets the waveform want a gradient, for checkpointing.
+    model.feature_extractor._freeze_parameters()
+    if not isinstance(part, int):
+        return
+    if part >= backbone.n_layers:
+        raise MixframeError(
+            f"adapter.freeze = {part}: the encoder has {backbone.n_layers} transformer layers, "
+            "and at least one must be left to train; {kind: none} trains none of it"
+        )
+    model.requires_grad_(False)
+    model.encoder.layers[part:].requires_grad_(True)
+    # Elsewhere this norm comes before the first layer.
+    if getattr(model.config, "do_stable_layer_norm", False):
+        model.encoder.layer_norm.requires_grad_(True)
+
+
+def freeze_all(backbone: Backbone) -> None:
+    """Exclude the whole encoder from training."""
+    model: Any = backbone.model
+    model.requires_grad_(False)
+    model.feature_extractor._freeze_parameters()
 
 
 def frame_mask(grid: FrameGrid, lengths: Tensor, n_frames: int) -> Tensor:

@@ -1,21 +1,17 @@
 """The detector: an encoder, perhaps with adapters, under an utterance-level head."""
 
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import write_json
-from mixframe.base.imports import importing
 from mixframe.base.tensors import load_tensors, save_tensors
-from mixframe.models.backbone import Backbone, encode, frame_mask, freeze_convolutions
-from mixframe.models.params import Adapter, HeadSection, Lora
-
-if TYPE_CHECKING:
-    from peft import PeftModel
+from mixframe.models.adapters import adapt
+from mixframe.models.backbone import Backbone, encode, frame_mask
+from mixframe.models.params import Adapter, HeadSection
 
 SPOOF, BONAFIDE = 0, 1
 ADAPTER_CONFIG, ADAPTER, HEAD = (
@@ -32,15 +28,14 @@ class Detector(nn.Module):
         """Put adapters into the encoder and a head on it, their fresh weights drawn from `seed`.
 
         Raises:
-            MixframeError: the encoder has no module of a name in adapter.targets.
+            MixframeError: the encoder has no module of a name in adapter.targets, or not as many
+                layers as adapter.freeze asks for.
         """
         super().__init__()
         torch.manual_seed(seed)
         self.backbone = backbone
         self.encoder = backbone.model
-        self.encoder.requires_grad_(adapter.kind == "full")
-        freeze_convolutions(backbone)
-        self.peft = _add_lora(self.encoder, adapter) if adapter.kind == "lora" else None
+        self.peft = adapt(backbone, adapter)
         self.head: Any = head.build(backbone.dim, backbone.n_layers)
 
     def forward(self, waves: Tensor, lengths: Tensor) -> Tensor:
@@ -108,34 +103,3 @@ class Detector(nn.Module):
             self.head.load_state_dict(load_tensors(folder / HEAD, "finetune"))
         except RuntimeError as error:
             raise MixframeError(f"{folder}: the weights do not fit this system: {error}") from error
-
-
-def _add_lora(encoder: nn.Module, params: Lora) -> "PeftModel":
-    # Fully trained systems have no need for peft, which takes a second to import.
-    with importing():
-        from peft import LoraConfig, get_peft_model
-
-    names = {name.rsplit(".", 1)[-1] for name, _ in encoder.named_modules()}
-    unknown = sorted(set(params.targets) - names)
-    if unknown:
-        linear = {
-            n.rsplit(".", 1)[-1] for n, m in encoder.named_modules() if isinstance(m, nn.Linear)
-        }
-        raise MixframeError(
-            f"adapter.targets = {params.targets}: the encoder has no module {unknown[0]!r}; "
-            f"its linear modules are {', '.join(sorted(linear))}"
-        )
-    config = LoraConfig(
-        r=params.rank,
-        lora_alpha=params.alpha,
-        lora_dropout=params.dropout,
-        target_modules=sorted(params.targets),
-    )
-    # The path of the base model would differ from one machine to the next.
-    config.base_model_name_or_path = None
-    with warnings.catch_warnings():
-        # peft asks transformers for an attribute that has been renamed there.
-        warnings.simplefilter("ignore", FutureWarning)
-        model = get_peft_model(encoder, config)
-    model.peft_config["default"].base_model_name_or_path = None
-    return model

@@ -3,9 +3,9 @@
 Nothing here imports torch, so that a preset is read in no time.
 """
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from mixframe.base.schema import Above0, AtLeast0, Positive, Section, Share
 
@@ -68,19 +68,41 @@ class Lora(Section):
     targets: list[str]
 
 
+def _lower_part(value: Any) -> str | int:
+    if value in ("none", "convolutions") or (type(value) is int and value >= 1):
+        return value
+    raise ValueError("expected none, convolutions, or how many transformer layers, at least 1")
+
+
+LowerPart = Annotated[str | int, PlainValidator(_lower_part)]
+"""The lower part of an encoder: none of it, its convolutions, or all that lies below the output of
+its n-th transformer layer."""
+
+
 class Full(Section):
-    """Every weight of the encoder but its convolutions is trained."""
+    """The encoder's own weights are trained.
+
+    Attributes:
+        freeze: the lower part that stays as it is.
+    """
 
     kind: Literal["full"]
+    freeze: LowerPart
 
 
 class Frozen(Section):
-    """The encoder stays as it is; only the head is trained."""
+    """The encoder stays as it is; only what sits on it is trained."""
 
     kind: Literal["none"]
 
 
 Adapter = Annotated[Lora | Full | Frozen, Field(discriminator="kind")]
+"""What is trained of an encoder."""
+
+
+def draws_numbers(encoder: Encoder, adapter: Adapter) -> bool:
+    """Return whether a forward pass in training draws random numbers: dropout does."""
+    return encoder.dropout > 0 or (isinstance(adapter, Lora) and adapter.dropout > 0)
 
 
 class HeadSection(Section):

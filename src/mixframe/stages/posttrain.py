@@ -19,7 +19,7 @@ from mixframe.base.tensors import save_tensors
 from mixframe.experiment.layout import HELDOUT
 from mixframe.experiment.params import lookup
 from mixframe.models import backbone as backbones
-from mixframe.models.params import ENCODER_FILES
+from mixframe.models.params import ENCODER_FILES, draws_numbers
 from mixframe.splicing.planning import read_plan
 from mixframe.splicing.rendering import Recipe, as_recorded, recipes
 from mixframe.stages.context import Context, fresh_folder, parallel, running, state_key, write_rows
@@ -45,8 +45,9 @@ def run(context: Context, system: str) -> None:
         planned = recipes(read_plan(files.plan(system)), where)
         heldout = read_plan(files.plan(HELDOUT))
         encoder = backbones.load(files.foundation, preset.encoder)
-        model = FrameModel(encoder, section.classifier_hidden, context.seed)
-        runner = Runner(context.compute, section.train.precision, preset.encoder.dropout > 0)
+        model = FrameModel(encoder, section.adapter, section.classifier_hidden, context.seed)
+        random_layers = draws_numbers(preset.encoder, section.adapter)
+        runner = Runner(context.compute, section.train.precision, random_layers)
         read = cached_reader(context.compute.keep_utterances)
         task = FrameTask(model, section, read, planned, recipes(heldout, where), context.seed)
         inputs = [
@@ -63,6 +64,8 @@ def run(context: Context, system: str) -> None:
         }
         state = files.state("posttrain", cell, state_key("posttrain", values, inputs))
         outcome = train(task, section.train, 0, runner, state, context.seed, f"posttrain {cell}")
+        # Later stages read a plain encoder; its frames are scored as they will see it.
+        model.merge()
         scored = {HELDOUT: (heldout["base"], recipes(heldout, where))}
         for name in section.localise:
             rows = table[table["set"] == name]

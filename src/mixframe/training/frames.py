@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from mixframe.audio.io import Reader
 from mixframe.metrics import detection
-from mixframe.models.backbone import Backbone, encode, frame_mask, freeze_convolutions
+from mixframe.models.adapters import adapt
+from mixframe.models.backbone import Backbone, encode, frame_mask
 from mixframe.models.frame_classifier import FrameClassifier
+from mixframe.models.params import Adapter
 from mixframe.splicing.rendering import Recipe, load
 from mixframe.training.data import CHUNK, Batch, draws, length_batches, pad
 from mixframe.training.loop import Validation
@@ -18,16 +20,29 @@ from mixframe.training.runner import Runner
 
 
 class FrameModel(nn.Module):
-    """An encoder without frozen parts but its convolutions, under the frame classifier."""
+    """An encoder, perhaps with adapters, under the frame classifier."""
 
-    def __init__(self, backbone: Backbone, hidden: int, seed: int) -> None:
-        """`hidden` is the classifier's hidden width; its weights are drawn from `seed`."""
+    def __init__(self, backbone: Backbone, adapter: Adapter, hidden: int, seed: int) -> None:
+        """Put adapters into the encoder and a classifier on it, their weights drawn from `seed`.
+
+        Args:
+            hidden: the classifier's hidden width.
+
+        Raises:
+            MixframeError: the encoder has not what the adapter names.
+        """
         super().__init__()
         torch.manual_seed(seed)
         self.backbone = backbone
         self.encoder = backbone.model
-        freeze_convolutions(backbone)
         self.classifier = FrameClassifier(backbone.dim, hidden)
+        self.peft = adapt(backbone, adapter)
+
+    def merge(self) -> None:
+        """Add what adapters have learnt to the encoder's own weights, and take them out of it."""
+        if self.peft is not None:
+            self.peft.merge_and_unload()
+            self.peft = None
 
     def forward(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Map (B, N) waveforms and (B,) lengths in samples to (B, T) logits; above 0 = injected."""

@@ -97,7 +97,8 @@ def train(
     weights = [p for p in model.parameters() if p.requires_grad]
     if not weights:
         raise MixframeError(f"{what}: nothing to train: no parameter is trainable")
-    optimiser = torch.optim.AdamW(weights, lr=params.lr, weight_decay=params.weight_decay)
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[params.optimiser]
+    optimiser = kind(weights, lr=params.lr, weight_decay=params.weight_decay)
     check_gradients(task, params, runner, names, weights)
     world.wait()
     first, rows, losses, best = _resume(state, model, optimiser)

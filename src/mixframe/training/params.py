@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from mixframe.audio.augmentations import AnyAugmentation
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import Above0, AtLeast0, Count, Positive, Section
-from mixframe.models.params import Architecture, Folder, Hub
+from mixframe.models.params import Adapter, Architecture, Folder, Hub
 
 
 class Train(Section):
@@ -18,18 +18,21 @@ class Train(Section):
         batch: utterances a step.
         slices: equal parts of a batch whose gradients are summed; they bound memory and, on a CPU,
             run on several threads. The number of threads never changes a result, this may.
-        lr: peak learning rate of AdamW.
+        optimiser: adamw decays weights by themselves (Loshchilov and Hutter, 2019); adam adds the
+            decay to the gradient, as torch.optim.Adam does, so that it is not scaled by lr alone.
+        lr: peak learning rate.
         warmup: steps of linear rise.
         schedule: after the rise: cosine to 0, or constant.
         clip_norm: largest gradient norm; 0 for no clipping.
         evaluate_every: steps between validations.
         checkpoint_every: steps between checkpoints from which a killed run resumes.
-        precision: bf16 runs forward passes under autocast.
+        precision: bf16 trains under autocast; validations are computed in fp32, as scores are.
     """
 
     steps: Positive
     batch: Positive
     slices: Positive
+    optimiser: Literal["adamw", "adam"]
     lr: Above0
     weight_decay: AtLeast0
     warmup: Count
@@ -38,6 +41,11 @@ class Train(Section):
     evaluate_every: Positive
     checkpoint_every: Positive
     precision: Literal["fp32", "bf16"]
+
+    @property
+    def validations(self) -> int:
+        """Validations of a run that goes through all its steps; one stands at its end."""
+        return -(-self.steps // self.evaluate_every)
 
     @property
     def part(self) -> int:
@@ -111,12 +119,14 @@ class Posttrain(Section):
     Attributes:
         objective: frames = MFPT's frame labels; utterance = the base utterance's own label on the
             mean of the frame logits, the control with the same steps and classifier.
+        adapter: what is trained of the encoder; LoRA is merged into its weights at the end.
         classifier_hidden: width of the frame classifier's hidden layer.
         positive_weight: weight of label-1 frames in the loss.
         localise: sets with known regions whose frames are scored at the end.
     """
 
     objective: Literal["frames", "utterance"]
+    adapter: Adapter
     classifier_hidden: Positive
     positive_weight: Above0
     localise: list[str]
@@ -128,21 +138,38 @@ class UtteranceTraining(Section):
 
     Attributes:
         crop_seconds: training crops; evaluation uses whole utterances up to score.max_seconds.
+        crop: where a training crop of a longer utterance begins: at its first sample, or anywhere.
         short: keep leaves shorter utterances as they are; tile repeats them up to crop_seconds, and
             then evaluation hears the first crop_seconds of each utterance, tiled as well.
         augment: what training crops go through.
         class_weights: [spoof, bonafide] in the cross-entropy, or auto: inverse to the counts.
+        select: the best validation has the lowest EER on dev, Cllr settling ties, or the lowest
+            loss there, weighted as in training.
         average: the weights are averaged over this many best validations.
-        patience: training stops after this many validations without a better one; 0 = never.
+        patience: training stops after this many validations without a better one; 0 = never. It
+            must be able to stop it before the last one.
     """
 
     crop_seconds: Above0
+    crop: Literal["first", "random"]
     short: Literal["keep", "tile"]
     augment: AnyAugmentation
     class_weights: Literal["auto"] | list[Above0]
+    select: Literal["eer", "loss"]
     average: Positive
     patience: Count
     train: Train
+
+    @model_validator(mode="after")
+    def _patience_can_act(self) -> Self:
+        n = self.train.validations
+        if self.patience and self.patience > n - 2:
+            raise ValueError(
+                f"patience = {self.patience} can never end training before its last validation: "
+                f"train.steps {self.train.steps} with evaluate_every {self.train.evaluate_every} "
+                f"gives {n} validations; expected at most {max(n - 2, 0)}, where 0 is never"
+            )
+        return self
 
 
 class Score(Section):

@@ -59,7 +59,12 @@ class Runner:
     """Computes on a device with a number of threads that never changes a result."""
 
     def __init__(self, compute: Compute, precision: str = "fp32", sequential: bool = False) -> None:
-        """`sequential` computes slices one after another: layers that draw random numbers need it.
+        """See `Runner`.
+
+        Args:
+            precision: of training; what is inferred, validations and scores, is always fp32.
+            sequential: whether slices are computed one after another: layers that draw random
+                numbers need it.
 
         Raises:
             MixframeError: compute.device is cuda and there is no GPU.
@@ -90,10 +95,14 @@ class Runner:
 
     def map(self, function: Callable[[int, Batch], Any], parts: Sequence[Batch]) -> list[Any]:
         """Apply `function` to every part's index and the part on the device; results in order."""
+        return self._map(function, parts, self.precision)
 
+    def _map(
+        self, function: Callable[[int, Batch], Any], parts: Sequence[Batch], precision: str
+    ) -> list[Any]:
         def one(index: int, part: Batch) -> Any:
             SLICE_INDEX.set(index)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"):
                 return function(index, part.to(self.device))
 
         if self.threads == 1:
@@ -102,11 +111,11 @@ class Runner:
             return list(pool.map(one, range(len(parts)), parts))
 
     def infer(self, function: Callable[[Batch], Tensor], batches: Sequence[Batch]) -> list[Tensor]:
-        """Apply a function without gradients; the results come back to the CPU."""
+        """Apply a function in fp32 without gradients; the results come back to the CPU."""
 
         def one(_: int, part: Batch) -> Tensor:
             # Gradient mode is a property of the thread.
             with torch.inference_mode():
                 return function(part).cpu()
 
-        return self.map(one, batches)
+        return self._map(one, batches, "fp32")

@@ -26,6 +26,18 @@ def class_weights(labels: np.ndarray) -> list[float]:
     return [float(w) for w in len(labels) / (2 * counts)]
 
 
+def dev_loss(scores: np.ndarray, bonafide: np.ndarray, weights: np.ndarray) -> float:
+    """Return the weighted mean cross-entropy of the two classes in nats.
+
+    Args:
+        scores: (n,), logit of bona fide minus that of spoof.
+        bonafide: (n,) bool.
+        weights: (2,) of SPOOF and BONAFIDE.
+    """
+    losses = np.logaddexp(0, np.where(bonafide, -scores, scores))
+    return float(np.average(losses, weights=weights[np.where(bonafide, BONAFIDE, SPOOF)]))
+
+
 class UtteranceTask:
     """The task of stage finetune; see `mixframe.training.loop.Task`."""
 
@@ -39,7 +51,7 @@ class UtteranceTask:
         dev: pd.DataFrame,
         seed: int,
     ) -> None:
-        """`train` and `dev` are manifest rows; the dev EER selects."""
+        """`train` and `dev` are manifest rows; `params.select` says which figure of dev selects."""
         self.model = model
         self._params, self._scoring, self._read, self._seed = params, scoring, read, seed
         self._refs, self._samples = manifest.refs(train), train["samples"].tolist()
@@ -52,12 +64,14 @@ class UtteranceTask:
         self._order = draws(len(train), n_draws, seed)
 
     def batch(self, numbers: range) -> Batch:
-        """Return random crops of the utterances of some draws with their classes."""
+        """Return crops of the utterances of some draws with their classes."""
         longest = int(self._params.crop_seconds * SAMPLE_RATE)
         waves, items = [], []
         for draw in numbers:
             item = int(self._order[draw])
             start, length = crop(self._samples[item], longest, self._seed, draw)
+            if self._params.crop == "first":
+                start = 0
             wave = self._read(self._refs[item], start, length)
             if self._params.short == "tile":
                 wave = np.resize(wave, longest)
@@ -87,9 +101,11 @@ class UtteranceTask:
         return score(self.model, refs, samples, heard, run, self._read)
 
     def validate(self, run: Runner) -> Validation:
-        """Rank by the dev EER; Cllr settles ties, which small dev sets have."""
+        """Rank by the dev EER, or by the dev loss; Cllr settles ties, which small dev sets have."""
         scores = self.dev_scores(run)
         bonafide = (self._dev["label"] == "bonafide").to_numpy()
         eer = detection.eer(scores[bonafide], scores[~bonafide])
         cllr = detection.cllr(scores[bonafide], scores[~bonafide])
-        return Validation((eer, cllr), {"dev_eer": eer, "dev_cllr": cllr})
+        loss = dev_loss(scores, bonafide, self._weights.numpy())
+        rank = (eer, cllr) if self._params.select == "eer" else (loss, cllr)
+        return Validation(rank, {"dev_eer": eer, "dev_cllr": cllr, "dev_loss": loss})

@@ -20,8 +20,9 @@ AXIS_LABELS = {"step": "step", "inverse_regularisation": "inverse regularisation
 RATES = ("frame_eer", "dev_eer", "dev_accuracy")
 CAPTION = """\
 <b>Training curves</b>, a point a validation; the training loss is the mean since the point
-before. Fine-tuning keeps the state with the lowest EER on dev, or the mean of the best few; no
-evaluation set has a say in it. Losses of different objectives are not comparable."""
+before. Fine-tuning keeps the state that is best on dev (<code>select</code> says by what), or the
+mean of the best few; no evaluation set has a say in it. Losses of different objectives are not
+comparable."""
 
 
 def figure(data: Collected) -> Drawing:

@@ -9,7 +9,7 @@ import pandas as pd
 from mixframe.audio import manifest
 from mixframe.base.imports import importing
 from mixframe.models.heads import AnyHead
-from mixframe.models.params import Adapter, Lora
+from mixframe.models.params import Adapter, draws_numbers
 from mixframe.training.params import UtteranceTraining
 from mixframe.training.systems.system import Fitted, System, Work
 
@@ -51,8 +51,7 @@ class Neural(UtteranceTraining, System):
 
         dev = table[table["set"] == "dev"]
         detector = self._detector(work)
-        lora_dropout = self.adapter.dropout if isinstance(self.adapter, Lora) else 0.0
-        random_layers = work.encoder.dropout > 0 or lora_dropout > 0
+        random_layers = draws_numbers(work.encoder, self.adapter)
         runner = Runner(work.compute, self.train.precision, random_layers)
         read = cached_reader(work.compute.keep_utterances)
         task = UtteranceTask(
