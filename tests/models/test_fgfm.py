@@ -114,31 +114,41 @@ def test_auxiliary_logits_have_their_weight_and_do_not_score():
     assert torch.equal(model([frames], mask), logits)
 
 
-def test_aggregation_by_hand():
-    """Identity maps: frames pass GELU twice, the token is multiplied by the excitation."""
-    layer = DynamicAggregation(dim=2, factor=1, kernel=3, squeeze=1).eval()
-    layer.layer_norm = nn.Identity()
-    with torch.no_grad():
-        layer.widen.weight.copy_(torch.eye(2))
-        layer.narrow.weight.copy_(torch.eye(2))
-        # The neighbour before, half of it.
-        layer.depthwise.weight.copy_(torch.tensor([[[0.5, 0.0, 0.0]]] * 2))
-        for linear in (layer.excite[0], layer.excite[2]):
-            linear.weight.copy_(torch.eye(2))
-            linear.bias.zero_()
-        for norm in (layer.widened, layer.mixed, layer.narrowed):
-            norm.eps = 0.0
+def test_aggregation_is_the_published_block():
+    """Lu et al., NeurIPS 2022, written out: the shortcut is added after the GELU."""
+    torch.manual_seed(0)
+    layer = DynamicAggregation(dim=6, factor=2, kernel=3, squeeze=2).eval()
+    norms = (layer.widened, layer.mixed, layer.narrowed)
+    for norm in norms:
+        for values in (norm.weight, norm.bias, norm.running_mean):
+            nn.init.normal_(values)
+        nn.init.uniform_(norm.running_variance, 0.5, 2.0)
+    x = torch.randn(2, 9, 6)
+
+    def norm_of(values, norm):
+        given = (norm.running_mean, norm.running_variance, norm.weight, norm.bias)
+        return nn.functional.batch_norm(values, *given)
+
+    y = nn.functional.layer_norm(x, (6,), layer.layer_norm.weight, layer.layer_norm.bias)
+    token, frames = y[:, 0], y[:, 1:].transpose(1, 2)  # (B, D), (B, D, T)
     gelu = nn.functional.gelu
-    frames = torch.tensor([[1.0, -1.0], [2.0, 0.5], [7.0, 7.0]])
-    token = torch.tensor([[3.0, 4.0]])
-    x = torch.cat([token, frames])[None]
-    mask = torch.tensor([[True, True, True, False]])
-    wide = gelu(frames[:2])
-    expected = gelu(wide + torch.stack([torch.zeros(2), 0.5 * wide[0]]))
+    u = gelu(norm_of(nn.functional.conv1d(frames, layer.widen.weight[..., None]), norms[0]))
+    near = nn.functional.conv1d(u, layer.depthwise.weight, padding=1, groups=12)
+    u = u + gelu(norm_of(near, norms[1]))
+    frames = norm_of(nn.functional.conv1d(u, layer.narrow.weight[..., None]), norms[2])
+    compress, _, excite = layer.excite
+    weight = excite(gelu(compress(frames.mean(2))))
+    expected = torch.cat([(token * weight)[:, None], frames.transpose(1, 2)], dim=1)
+    torch.testing.assert_close(layer(x, torch.ones(2, 9, dtype=torch.bool)), expected)
+
+
+def test_aggregation_sees_nothing_of_padding():
+    torch.manual_seed(0)
+    layer = DynamicAggregation(dim=6, factor=2, kernel=3, squeeze=2).train()
+    x, mask = torch.randn(1, 6, 6), torch.tensor([[True] * 4 + [False] * 2])
     out = layer(x, mask)
-    torch.testing.assert_close(out[0, 1:3], expected)
-    torch.testing.assert_close(out[0, 3], torch.zeros(2))
-    torch.testing.assert_close(out[0, 0], token[0] * gelu(expected.mean(0)))
+    torch.testing.assert_close(out[:, :4], layer(x[:, :4], mask[:, :4]))
+    assert out[:, 4:].abs().max() == 0
 
 
 def test_attention_of_the_token_sums_to_one_over_token_and_frames():

@@ -56,8 +56,9 @@ class FeedForward(nn.Module):
 class DynamicAggregation(nn.Module):
     """Dynamic aggregation feed-forward (Lu et al., NeurIPS 2022) on the time axis.
 
-    Frames go through pointwise, depthwise and pointwise convolutions; the class token is multiplied
-    by an excitation computed from their mean.
+    Frames go through a pointwise, a depthwise and a pointwise convolution, each with batch norm,
+    the first two with GELU; the shortcut of the depthwise one is added after its GELU. The class
+    token is multiplied by an excitation computed from the mean frame.
     """
 
     def __init__(self, dim: int, factor: int, kernel: int, squeeze: int) -> None:
@@ -83,7 +84,7 @@ class DynamicAggregation(nn.Module):
         wide = nn.functional.gelu(self.widened(self.widen(frames), valid))  # (B, T, H)
         wide = wide * valid[..., None]
         near = self.depthwise(wide.transpose(1, 2)).transpose(1, 2)
-        wide = nn.functional.gelu(self.mixed(near + wide, valid))
+        wide = wide + nn.functional.gelu(self.mixed(near, valid))
         frames = self.narrowed(self.narrow(wide), valid) * valid[..., None]  # (B, T, D)
         mean = frames.sum(1, keepdim=True) / valid.sum(1)[:, None, None].clamp(min=1)
         return torch.cat([token * self.excite(mean), frames], dim=1)
