@@ -9,9 +9,11 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torchaudio.models.conformer import _FeedForwardModule
 
 from mixframe.models.norms import MaskedBatchNorm
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU}
+"""By the name that a preset gives."""
 
 
 class Convolution(nn.Module):
@@ -41,12 +43,19 @@ class Convolution(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """torchaudio's feed-forward module (layer norm, linear, SiLU, linear); it needs no mask."""
+    """Layer norm, linear, activation, linear (Gulati et al., Interspeech 2020); needs no mask."""
 
-    def __init__(self, dim: int, factor: int, dropout: float) -> None:
-        """`factor` times `dim` is the hidden width."""
+    def __init__(self, dim: int, factor: int, activation: str, dropout: float) -> None:
+        """`factor` times `dim` is the hidden width, `activation` a key of `ACTIVATIONS`."""
         super().__init__()
-        self.layers = _FeedForwardModule(dim, factor * dim, dropout)
+        self.layers = nn.Sequential(
+            nn.LayerNorm(dim),
+            nn.Linear(dim, factor * dim),
+            ACTIVATIONS[activation](),
+            nn.Dropout(dropout),
+            nn.Linear(factor * dim, dim),
+            nn.Dropout(dropout),
+        )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
