@@ -15,7 +15,7 @@ from mixframe.experiment.params import read_preset
 from mixframe.models.detector import BONAFIDE, SPOOF, Detector
 from mixframe.models.params import Encoder
 from mixframe.training.data import Batch, pad
-from mixframe.training.loop import stale
+from mixframe.training.loop import stale, train
 from mixframe.training.params import Score
 from mixframe.training.runner import Runner
 from mixframe.training.scoring import window
@@ -181,6 +181,34 @@ def test_dev_scores_are_those_of_scoring_whatever_precision_trains(
         assert np.array_equal(fitted.dev_scores, params.score(work, tmp_path / precision, dev))
         curves[precision] = [row["loss"] for row in fitted.curve]
     assert curves["fp32"] != curves["bf16"]
+
+
+FGFM = read_preset("smoke", Path(__file__).parents[2]).finetune["conformer_fgfm"].head.model_dump()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"auxiliary_weight": 0.0},
+        {"final_token": "unrefined"},
+        {"first_choice": "all", "second_choice": "all"},
+        {"first_choice": "attention", "second_choice": "attention"},
+        {"second_choice": "all"},
+        {"refine_feed_forward": "plain"},
+        {"ties": "time"},
+        {"activation": "gelu"},
+    ],
+    ids=str,
+)
+def test_a_voting_head_trains_with_every_value_of_its_keys(task, tmp_path, changes):
+    params = NEURAL.model_validate(NEURAL.model_dump() | {"head": FGFM | changes})
+    fine_tuning = task(params)
+    before = {n: p.detach().clone() for n, p in fine_tuning.model.head.named_parameters()}
+    compute = Compute(device="cpu", processes=1, threads=1, workers=1, keep_utterances=0)
+    outcome = train(fine_tuning, params.train, 1, Runner(compute), tmp_path / "s.pt", 0, "test")
+    assert len(outcome.rows) == 2
+    after = dict(fine_tuning.model.head.named_parameters())
+    assert [n for n in before if torch.equal(before[n], after[n])] == []
 
 
 def test_validations_since_the_best_one_are_counted():

@@ -9,9 +9,11 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torchaudio.models.conformer import _FeedForwardModule
 
 from mixframe.models.norms import MaskedBatchNorm
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU}
+"""By the name that a preset gives."""
 
 
 class Convolution(nn.Module):
@@ -41,12 +43,19 @@ class Convolution(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """torchaudio's feed-forward module (layer norm, linear, SiLU, linear); it needs no mask."""
+    """Layer norm, linear, activation, linear (Gulati et al., Interspeech 2020); needs no mask."""
 
-    def __init__(self, dim: int, factor: int, dropout: float) -> None:
-        """`factor` times `dim` is the hidden width."""
+    def __init__(self, dim: int, factor: int, activation: str, dropout: float) -> None:
+        """`factor` times `dim` is the hidden width, `activation` a key of `ACTIVATIONS`."""
         super().__init__()
-        self.layers = _FeedForwardModule(dim, factor * dim, dropout)
+        self.layers = nn.Sequential(
+            nn.LayerNorm(dim),
+            nn.Linear(dim, factor * dim),
+            ACTIVATIONS[activation](),
+            nn.Dropout(dropout),
+            nn.Linear(factor * dim, dim),
+            nn.Dropout(dropout),
+        )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map (B, N, D) to (B, N, D)."""
@@ -56,8 +65,9 @@ class FeedForward(nn.Module):
 class DynamicAggregation(nn.Module):
     """Dynamic aggregation feed-forward (Lu et al., NeurIPS 2022) on the time axis.
 
-    Frames go through pointwise, depthwise and pointwise convolutions; the class token is multiplied
-    by an excitation computed from their mean.
+    Frames go through a pointwise, a depthwise and a pointwise convolution, each with batch norm,
+    the first two with GELU; the shortcut of the depthwise one is added after its GELU. The class
+    token is multiplied by an excitation computed from the mean frame.
     """
 
     def __init__(self, dim: int, factor: int, kernel: int, squeeze: int) -> None:
@@ -83,7 +93,7 @@ class DynamicAggregation(nn.Module):
         wide = nn.functional.gelu(self.widened(self.widen(frames), valid))  # (B, T, H)
         wide = wide * valid[..., None]
         near = self.depthwise(wide.transpose(1, 2)).transpose(1, 2)
-        wide = nn.functional.gelu(self.mixed(near + wide, valid))
+        wide = wide + nn.functional.gelu(self.mixed(near, valid))
         frames = self.narrowed(self.narrow(wide), valid) * valid[..., None]  # (B, T, D)
         mean = frames.sum(1, keepdim=True) / valid.sum(1)[:, None, None].clamp(min=1)
         return torch.cat([token * self.excite(mean), frames], dim=1)

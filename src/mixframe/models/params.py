@@ -133,6 +133,7 @@ class SequenceHead(HeadSection):
         dim: width the encoder's frames are projected to.
         heads: of the attention; they divide dim.
         feed_forward: hidden width of the feed-forwards in units of dim.
+        activation: of the feed-forwards.
         expansion, kernel: width (in units of dim) and length (odd) of a Conformer's convolution.
     """
 
@@ -141,6 +142,7 @@ class SequenceHead(HeadSection):
     blocks: Positive
     heads: Positive
     feed_forward: Positive
+    activation: Literal["silu", "gelu", "relu"]
     expansion: Positive
     kernel: Positive
     dropout: Share
@@ -155,25 +157,45 @@ class SequenceHead(HeadSection):
         return self
 
 
+Choice = Literal["votes", "attention", "all"]
+"""Which frames go on: those voted for, those with the highest summed attention, or every one."""
+
+
 class FineGrainedHead(SequenceHead):
     """The same with voting and refinement: `mixframe.models.fgfm`.
 
     Attributes:
         votes: frames a head votes for, and frames chosen in a block.
         vote_kernel: smooths the counted votes along time; an odd number of weights.
-        refine_blocks, final_blocks: before and after the second vote.
+        ties: what orders frames with equal counts: the summed attention of the heads and then time,
+            or time alone.
+        first_choice: which frames of each block are refined.
+        second_choice: which of the refined frames pass the final blocks.
+        refine_blocks, final_blocks: before and after the second choice.
+        refine_feed_forward: of these blocks: the dynamic aggregation one, or the plain one.
         aggregation_kernel: length of the depthwise convolution of the dynamic aggregation, odd.
         squeeze: dim / squeeze is the width of its excitation.
-        auxiliary_weight: of the loss on the class token before refinement.
+        final_token: the class token that passes the final blocks. refined: the one that passed the
+            refinement; the auxiliary classifier is one of its own on the token before refinement,
+            and the loss is main + auxiliary_weight * auxiliary. unrefined: the one before
+            refinement (Xu et al., TMM 2023); the auxiliary logits are the same classifier's on the
+            refined token, their softmax times the sum of each class's weights is added to the main
+            logits, and the loss is (1 - auxiliary_weight) * main + auxiliary_weight * auxiliary.
+        auxiliary_weight: below 1 with final_token unrefined; 0 is no auxiliary loss.
     """
 
     votes_for_frames: ClassVar[bool] = True
     votes: Positive
     vote_kernel: list[Above0]
+    ties: Literal["attention", "time"]
+    first_choice: Choice
+    second_choice: Choice
     refine_blocks: Positive
     final_blocks: Positive
+    refine_feed_forward: Literal["aggregation", "plain"]
     aggregation_kernel: Positive
     squeeze: Positive
+    final_token: Literal["refined", "unrefined"]
     auxiliary_weight: AtLeast0
 
     @model_validator(mode="after")
@@ -182,4 +204,13 @@ class FineGrainedHead(SequenceHead):
             raise ValueError(f"vote_kernel {self.vote_kernel} has no middle: its length is even")
         if self.aggregation_kernel % 2 == 0:
             raise ValueError(f"aggregation_kernel {self.aggregation_kernel} is not odd")
+        return self
+
+    @model_validator(mode="after")
+    def _trains_the_final_blocks(self) -> Self:
+        if self.final_token == "unrefined" and self.auxiliary_weight >= 1:
+            raise ValueError(
+                f"auxiliary_weight {self.auxiliary_weight} leaves nothing for the final logits: "
+                "with final_token unrefined it is below 1"
+            )
         return self

@@ -5,7 +5,7 @@ same with Transformer blocks. Their attention has relative positions in the firs
 ones in the later work; here they are sinusoidal, or none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,10 +32,10 @@ class SequenceClassifier(Head):
         self.project = nn.Linear(dim, params.dim)
         self.normalise = MaskedBatchNorm(1)
         self.positions = params.positions == "sinusoidal"
-        self.token = nn.Parameter(torch.randn(1, 1, params.dim) * 0.02)
+        # Uniform from 0 to 1, as in the code of Rosello et al. and Truong et al.
+        self.token = nn.Parameter(torch.rand(1, 1, params.dim))
         self.blocks = nn.ModuleList(
-            block(params, (feed_forward(params), feed_forward(params)))
-            for _ in range(params.blocks)
+            block(params, lambda: feed_forward(params)) for _ in range(params.blocks)
         )
         self.classify = nn.Linear(params.dim, 2)
 
@@ -62,13 +62,13 @@ def with_token(mask: Tensor) -> Tensor:
 
 def feed_forward(shape: SequenceHead) -> nn.Module:
     """Return a plain feed-forward module."""
-    return FeedForward(shape.dim, shape.feed_forward, shape.dropout)
+    return FeedForward(shape.dim, shape.feed_forward, shape.activation, shape.dropout)
 
 
-def block(shape: SequenceHead, feed_forwards: tuple[nn.Module, nn.Module]) -> nn.Module:
-    """Return a block; a Transformer block has room for the first of the feed-forwards only."""
+def block(shape: SequenceHead, make: Callable[[], nn.Module]) -> nn.Module:
+    """Return a block; `make` returns a new feed-forward module for each place that has one."""
     attention = SelfAttention(shape.dim, shape.heads, shape.dropout)
     if shape.block == "transformer":
-        return TransformerBlock(feed_forwards[0], attention)
+        return TransformerBlock(make(), attention)
     convolution = Convolution(shape.dim, shape.expansion, shape.kernel, shape.dropout)
-    return ConformerBlock(feed_forwards, attention, convolution, shape.dim)
+    return ConformerBlock((make(), make()), attention, convolution, shape.dim)

@@ -1,7 +1,8 @@
 """RawBoost: noise and filters that act on raw waveforms (Tak et al., ICASSP 2022).
 
-Written from the paper and in agreement with its published code (TakHemlata/RawBoost-antispoofing)
-but for one thing: filters are applied through the Fourier transform, which is the same convolution.
+Written from the paper and in agreement with its published code (TakHemlata/RawBoost-antispoofing):
+equal draws give equal samples but for rounding, since filters are applied through the Fourier
+transform.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,8 @@ class RawBoost(Augmentation):
 
     Attributes:
         algorithm: 1 convolutive, 2 impulsive, 3 stationary noise; 4 = 1 + 2 + 3, 5 = 1 + 2,
-            6 = 1 + 3, 7 = 2 + 3 in series; 8 = 1 and 2 side by side, added.
+            6 = 1 + 3, 7 = 2 + 3 in series; 8 = 1 and 2 side by side, added. Published systems take
+            5 for 2021 LA and 3 for 2021 DF.
         bands, centre_hz, width_hz, taps, gain_db: of the notch filters; taps are whole numbers.
         harmonics: powers of the signal that are filtered and added.
         harmonic_drop_db: by how much the gain of powers above the first is lower.
@@ -81,9 +83,7 @@ def convolutive(wave: np.ndarray, params: RawBoost, rng: np.random.Generator) ->
     for power in range(1, params.harmonics + 1):
         gain = params.gain_db if power == 1 else dropped
         response = notch_filter(params, gain, rng)
-        total += scipy.signal.fftconvolve(wave**power, response, mode="full")[
-            _middle(response, len(wave))
-        ]
+        total += _filtered(wave**power, response)
     return _limit(total - total.mean())
 
 
@@ -99,10 +99,8 @@ def impulsive(wave: np.ndarray, params: RawBoost, rng: np.random.Generator) -> n
 
 def stationary(wave: np.ndarray, params: RawBoost, rng: np.random.Generator) -> np.ndarray:
     """Add coloured noise at a drawn signal-to-noise ratio (algorithm 3)."""
-    response = notch_filter(params, params.gain_db, rng)
-    noise = scipy.signal.fftconvolve(rng.standard_normal(len(wave)), response)[
-        _middle(response, len(wave))
-    ]
+    noise = rng.standard_normal(len(wave))
+    noise = _filtered(noise, notch_filter(params, params.gain_db, rng))
     snr = _draw(rng, params.snr_db)
     level = np.linalg.norm(wave) / np.linalg.norm(noise) / 10 ** (snr / 20)
     return wave + level * noise
@@ -113,10 +111,14 @@ def _draw(rng: np.random.Generator, limits: list[float]) -> float:
     return float(rng.uniform(low, high))
 
 
-def _middle(response: np.ndarray, n_samples: int) -> slice:
-    """Return the part of a full convolution that is not delayed by the filter."""
-    start = (len(response) - 1) // 2
-    return slice(start, start + n_samples)
+def _filtered(wave: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """Apply a symmetric filter of odd length so that (n,) samples stay (n,).
+
+    The published code takes its delay to be one sample more than it is, so what comes out leads
+    by one sample; so it does here.
+    """
+    start = (len(response) + 1) // 2
+    return scipy.signal.fftconvolve(np.append(wave, 0.0), response)[start : start + len(wave)]
 
 
 def _limit(wave: np.ndarray) -> np.ndarray:
