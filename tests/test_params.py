@@ -18,6 +18,9 @@ NAMES = sorted(p.stem for p in (ROOT / "presets").glob("*.yaml"))
 def test_every_preset_is_valid_and_every_yaml_key_is_read(name):
     preset = params.read_preset(name, ROOT)
     written = yaml.safe_load((ROOT / "presets" / f"{name}.yaml").read_text())
+    if preset.base != name:
+        base = yaml.safe_load((ROOT / "presets" / f"{preset.base}.yaml").read_text())
+        written |= {key: base[key] for key in params.BASE_SECTIONS}
     assert preset.model_dump() == written
 
 
@@ -172,3 +175,15 @@ def test_a_system_must_start_where_the_grid_says(system, section, expected):
     other = preset.model_copy(update={"finetune": {**preset.finetune, system: changed}})
     with pytest.raises(MixframeError, match=expected):
         params.check_grid(preset.grid, other)
+
+
+def test_the_recipe_of_2021_df_is_that_of_2021_la_but_for_the_augmentation():
+    other = params.read_preset("asvspoof2019la_df", ROOT)
+    for system, preset in (
+        ("conformer", "asvspoof2019la_conformer"),
+        ("conformer_fgfm", "asvspoof2019la_fgfm"),
+    ):
+        values = other.finetune[system].model_dump()
+        assert values["augment"]["algorithm"] == 3
+        values["augment"]["algorithm"] = 5
+        assert values == params.read_preset(preset, ROOT).finetune[system].model_dump()
