@@ -290,6 +290,15 @@ def test_attention_of_the_token_is_the_first_row_of_torch_s():
     torch.testing.assert_close(out, expected.transpose(0, 1))
 
 
+def test_attention_of_the_token_is_computed_in_full_precision():
+    torch.manual_seed(0)
+    layer, x = SelfAttention(8, 2, 0.0), torch.randn(7, 2, 8)
+    mask = torch.ones(2, 7, dtype=torch.bool)
+    expected = layer._from_token(x, mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer._from_token(x, mask), expected)
+
+
 def test_the_convolution_is_torchaudio_s_where_nothing_is_padded():
     from torchaudio.models.conformer import _ConvolutionModule
 

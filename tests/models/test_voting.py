@@ -110,3 +110,11 @@ def test_frames_that_are_missing_are_zero_and_marked():
 def test_all_frames_are_those_of_the_mask():
     mask = torch.tensor([[True, True, False], [True, True, True]])
     assert [chosen(all_frames(mask), row) for row in (0, 1)] == [[0, 1], [0, 1, 2]]
+
+
+def test_half_precision_does_not_make_counts_equal():
+    """Smoothed with 1 and 1.001 the counts differ by less than bfloat16 can tell."""
+    attention = torch.tensor([[[0.0, 1.0, 0.0, 0.0]]])
+    mask, kernel = torch.ones(1, 4, dtype=torch.bool), torch.tensor([1.001, 1.0, 1.0])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert chosen(vote(attention, mask, 1, kernel, by_attention=False), 0) == [2]

@@ -131,12 +131,15 @@ class SelfAttention(nn.Module):
         assert self.attend.in_proj_weight is not None
         assert self.attend.in_proj_bias is not None
         to_query, to_key, _ = self.attend.in_proj_weight.chunk(3)
-        query = nn.functional.linear(x[0], to_query, self.attend.in_proj_bias[: heads * dim])
-        query = query.unflatten(-1, (heads, dim)).transpose(0, 1) / math.sqrt(dim)
-        # The bias of the keys adds the same to every frame, which the softmax takes out again.
-        wanted = query @ to_key.unflatten(0, (heads, dim))  # (K, B, D)
-        scores = wanted.transpose(0, 1) @ x.permute(1, 2, 0)  # (B, K, 1 + T)
-        return scores.masked_fill(~mask[:, None], float("-inf")).softmax(-1)[..., 1:]
+        # Votes compare these numbers: half precision would make many of them equal.
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            query = nn.functional.linear(x[0], to_query, self.attend.in_proj_bias[: heads * dim])
+            query = query.unflatten(-1, (heads, dim)).transpose(0, 1) / math.sqrt(dim)
+            # The bias of the keys adds the same to every frame, which the softmax takes out again.
+            wanted = query @ to_key.unflatten(0, (heads, dim))  # (K, B, D)
+            scores = wanted.transpose(0, 1) @ x.permute(1, 2, 0)  # (B, K, 1 + T)
+            return scores.masked_fill(~mask[:, None], float("-inf")).softmax(-1)[..., 1:]
 
 
 class ConformerBlock(nn.Module):

@@ -83,7 +83,9 @@ def count_votes(attention: Tensor, mask: Tensor, votes: int, kernel: Tensor | No
     counts = cast.sum(1)
     if kernel is not None:
         weights = kernel.to(counts)[None, None]
-        counts = torch.conv1d(counts[:, None], weights, padding=weights.shape[-1] // 2)[:, 0]
+        # In half precision different counts could become equal.
+        with torch.autocast(counts.device.type, enabled=False):
+            counts = torch.conv1d(counts[:, None], weights, padding=weights.shape[-1] // 2)[:, 0]
     return counts.masked_fill(~mask, -1.0)
 
 
