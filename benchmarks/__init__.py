@@ -1,1 +1,7 @@
 """Timings and simulations; each module runs as `python -m benchmarks.NAME`."""
+
+import os
+
+from mixframe.base import isa
+
+isa.pin(os.environ)

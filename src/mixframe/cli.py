@@ -2,6 +2,7 @@
 
 import ast
 import os
+import sys
 import time
 from functools import cache
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from mixframe import __version__
+from mixframe.base import isa
 from mixframe.base.errors import MixframeError
 from mixframe.base.imports import importing
 from mixframe.base.progress import is_main
@@ -89,6 +91,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a MixframeError becomes a message on standard error."""
         os.environ.update(ENVIRONMENT)
+        isa.pin(os.environ)
         try:
             return super().invoke(ctx)
         except MixframeError as error:
@@ -170,6 +173,11 @@ def run_stage(
     assert source is not None
     given = {key: value for key, value in (compute or {}).items() if value is not None}
     context = open_context(preset, given, cell, seed)
+    if context.compute.isa == "native" and os.environ.get(isa.NATIVE) != "native":
+        # numpy has read its variables by now: begin again without them.
+        ambient = {k: v for k, v in os.environ.items() if k not in isa.PINS}
+        command = [sys.executable, "-m", "mixframe", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**ambient, isa.NATIVE: "native"})
     if source.parallel:
         start_processes(context, name, cell)
     with importing():

@@ -16,6 +16,9 @@ class Compute(Section):
         threads: slices of a batch computed at once on a CPU; 0 for all cores.
         workers: processes or threads that prepare data; 0 for all cores.
         keep_utterances: decoded utterances kept in memory while training; 0 keeps none.
+        isa: pinned keeps to AVX2, so that other processors give the same bytes
+            (`mixframe.base.isa`); native lets libraries choose, which changes results, and the
+            card of each system says so.
     """
 
     device: Literal["auto", "cpu", "cuda"]
@@ -23,6 +26,7 @@ class Compute(Section):
     threads: Count
     workers: Count
     keep_utterances: Count
+    isa: Literal["pinned", "native"]
 
     def resolved(self) -> Self:
         """Return a copy with each process's part of the usable cores in the place of 0."""

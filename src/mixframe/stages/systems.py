@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from mixframe.base import isa
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file, read_json, sha256_file, write_json
 from mixframe.models.params import ENCODER_FILES
@@ -27,7 +28,7 @@ def work(context: Context, params: System, what: str) -> Work:
 
 
 def write_card(folder: Path, encoder: Path | None, figures: dict[str, Any]) -> None:
-    """Write card.json: what was trained, and the sha256 of every file that scoring needs.
+    """Write card.json: what was trained, on which instruction set, and the sha256 of its files.
 
     Args:
         folder: the files of the system.
@@ -35,7 +36,12 @@ def write_card(folder: Path, encoder: Path | None, figures: dict[str, Any]) -> N
     """
     own = {p.name: sha256_file(p) for p in sorted(folder.iterdir()) if p.name != CARD}
     under = {} if encoder is None else {n: sha256_file(encoder / n) for n in ENCODER_FILES}
-    card = {**figures, "files": own, "encoder": {"folder": str(encoder or ""), "files": under}}
+    card = {
+        **figures,
+        "isa": isa.current(),
+        "files": own,
+        "encoder": {"folder": str(encoder or ""), "files": under},
+    }
     write_json(folder / CARD, card)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader
 from mixframe.models.backbone import Backbone
 from mixframe.training.data import Batch, crop, draws, pad
+from mixframe.training.features import Cepstra
 from mixframe.training.loop import Validation
 from mixframe.training.params import Masking, Scratch, Targets
 from mixframe.training.runner import Runner
@@ -25,26 +26,21 @@ class Clusters:
 
     def __init__(self, params: Targets, hop: int) -> None:
         """`hop` is the encoder's, in samples, so that targets and frames align."""
-        self._mfcc = torchaudio.transforms.MFCC(
-            SAMPLE_RATE,
-            params.n_mfcc,
-            melkwargs={
-                "n_fft": params.n_fft,
-                "hop_length": hop,
-                "n_mels": params.n_mels,
-                "center": False,
-            },
+        #: Maps (n,) samples to (T, 3 * n_mfcc) features.
+        self.features = Cepstra(
+            torchaudio.transforms.MFCC(
+                SAMPLE_RATE,
+                params.n_mfcc,
+                melkwargs={
+                    "n_fft": params.n_fft,
+                    "hop_length": hop,
+                    "n_mels": params.n_mels,
+                    "center": False,
+                },
+            )
         )
         self._params = params
         self._means = MiniBatchKMeans(params.clusters, batch_size=4096, n_init=3)
-
-    def features(self, wave: np.ndarray) -> np.ndarray:
-        """Map (n,) samples to (T, 3 * n_mfcc) features."""
-        with torch.no_grad():
-            static = self._mfcc(torch.from_numpy(wave))
-            first = torchaudio.functional.compute_deltas(static)
-            second = torchaudio.functional.compute_deltas(first)
-        return torch.cat([static, first, second]).T.numpy()
 
     def fit(self, features: Sequence[np.ndarray], seed: int) -> None:
         """Fit on a random sample of the frames of (T, D) features."""

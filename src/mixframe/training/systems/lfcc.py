@@ -79,27 +79,26 @@ def features(rows: pd.DataFrame, params: Lfcc, max_seconds: float, what: str) ->
     Returns:
         for each manifest row (frames, 3 * n_lfcc) float32.
     """
-    import torch
     import torchaudio
 
-    transform = torchaudio.transforms.LFCC(
-        SAMPLE_RATE,
-        n_filter=params.n_filter,
-        n_lfcc=params.n_lfcc,
-        speckwargs={"n_fft": params.n_fft, "hop_length": params.hop, "center": False},
+    from mixframe.training.features import Cepstra
+
+    cepstra = Cepstra(
+        torchaudio.transforms.LFCC(
+            SAMPLE_RATE,
+            n_filter=params.n_filter,
+            n_lfcc=params.n_lfcc,
+            speckwargs={"n_fft": params.n_fft, "hop_length": params.hop, "center": False},
+        )
     )
     longest = int(max_seconds * SAMPLE_RATE)
     heard = [
         (ref, min(n, longest)) for ref, n in zip(manifest.refs(rows), rows["samples"], strict=True)
     ]
-    made = []
-    with torch.no_grad():
-        for ref, length in progress(heard, len(heard), what, "utterances"):
-            static = transform(torch.from_numpy(read(ref, 0, length)))
-            first = torchaudio.functional.compute_deltas(static)
-            second = torchaudio.functional.compute_deltas(first)
-            made.append(torch.cat([static, first, second]).T.numpy())
-    return made
+    return [
+        cepstra(read(ref, 0, length))
+        for ref, length in progress(heard, len(heard), what, "utterances")
+    ]
 
 
 @dataclass(frozen=True)
