@@ -302,8 +302,31 @@ def params(section: str | None, preset: str | None, count: bool) -> None:
     click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip())
 
 
+@click.command()
+@click.option("--write", is_flag=True, help="Take what this machine gives as what is expected.")
+def fingerprint(write: bool) -> None:
+    """Tell in seconds whether this machine computes the same bytes as others.
+
+    Exit code 1 if a computation gives others than the committed ones.
+    """
+    from mixframe.base.errors import MixframeError
+    from mixframe.experiment import machine
+
+    results = machine.fingerprint()
+    for result in results:
+        mark = "ok" if result.agrees else f"expected {result.expected}"
+        click.echo(f"{result.name:34} {result.made}  {mark}")
+    if write:
+        machine.renew(results)
+        click.echo(f"{machine.EXPECTED}: {len(results)} hashes written")
+    elif not all(result.agrees for result in results):
+        raise MixframeError(machine.verdict(results))
+    else:
+        click.echo(machine.verdict(results))
+
+
 COMMANDS: dict[str, click.Command] = {
     command.name or "": command
-    for command in (compare, dag, evaluate, init, new, params, show, timings, use)
+    for command in (compare, dag, evaluate, fingerprint, init, new, params, show, timings, use)
 }
 """By name."""
