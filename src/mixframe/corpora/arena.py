@@ -26,7 +26,7 @@ from mixframe.corpora.archives import GIB
 from mixframe.corpora.probe import Target, target
 from mixframe.corpora.source import LeftOut, pin
 from mixframe.corpora.trials import with_audio
-from mixframe.metrics.protocol_file import NO_ATTACK
+from mixframe.metrics.trialfiles import NO_ATTACK
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from mixframe.corpora import PUBLISHED, archives
 from mixframe.corpora.archives import PublishedName
 from mixframe.corpora.probe import Target, probe
 from mixframe.corpora.source import Corpus, LeftOut, PublishedSection
-from mixframe.metrics import protocol_file
+from mixframe.metrics import trialfiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def protocol(
     protocols = {name: _one_protocol(entry, corpus, name) for name in params.parts()}
     tables, problems = {}, []
     for name, path in protocols.items():
-        tables[name], bad = protocol_file.read(path, corpus.form, params.trials[name])
+        tables[name], bad = trialfiles.read(path, corpus.form, params.trials[name])
         problems += bad
     if problems:
         raise MixframeError(f"{len(problems):,} problems in protocols\n{listing(problems)}")
@@ -134,7 +134,7 @@ def with_audio(
     """Join trials with what their audio holds.
 
     Args:
-        trials: what `metrics.protocol_file.parse` returns, and set.
+        trials: what `metrics.trialfiles.parse` returns, and set.
         files: audio by utterance.
         name: of the cache of probed files.
 
