@@ -162,10 +162,11 @@ def test_missing_and_binary_files(tmp_path):
     [
         ([], [], "0 trials"),
         (["a"], [1, 2], "1 trials, values of shape"),
-        (["a", "a"], [1, 2], "duplicate trial 'a'"),
-        (["a\tb"], [1], "expected a name without tabs"),
-        ([""], [1], "trial name ''"),
-        (["a", "b", "c"], [1, np.nan, np.inf], "2 of 3 scores are NaN or infinite: b, c"),
+        (["a", "a"], [1, 2], "1 trials are there already: 'a'"),
+        (["a\tb"], [1], r"1 names of trials .* tabs or outer spaces: 'a\\tb'"),
+        (["a", " b"], [1, 2], "1 names of trials .* tabs or outer spaces: ' b'"),
+        ([""], [1], "1 names of trials are empty, .*: ''"),
+        (["a", "b", "c"], [1, np.nan, np.inf], "2 of 3 scores are NaN or infinite: 'b', 'c'"),
     ],
 )
 def test_bad_scores_are_not_written(tmp_path, trials, scores, message):

@@ -32,6 +32,8 @@ SPACED = {
 }
 """The score files separated by spaces, 2021 and 2019, by the number of their columns."""
 
+NAME = r"\S([^\t\r\n]*\S)?"
+"""Of a trial that can be written."""
 NAMED = 5
 """Trials named in a message about many."""
 
@@ -83,27 +85,18 @@ def write_scores(path: Path, trials: Sequence[str], scores: ArrayLike) -> None:
             the format, or a score is NaN or infinite.
     """
     values = np.asarray(scores, dtype=np.float64)
-    if values.shape != (len(trials),):
+    if len(trials) == 0 or values.shape != (len(trials),):
         raise MixframeError(
             f"{path}: not written: {len(trials)} trials, values of shape {values.shape}"
         )
-    if len(trials) == 0:
-        raise MixframeError(f"{path}: not written: 0 trials")
-    seen = set()
-    for trial in trials:
-        if not trial or trial != trial.strip() or any(c in trial for c in "\t\r\n"):
-            raise MixframeError(
-                f"{path}: not written: trial name {trial!r}, expected a name without tabs, line "
-                "breaks and outer spaces"
-            )
-        if trial in seen:
-            raise MixframeError(f"{path}: not written: duplicate trial {trial!r}")
-        seen.add(trial)
-    finite = np.isfinite(values).tolist()
-    bad = [trial for trial, is_good in zip(trials, finite, strict=True) if not is_good]
-    if bad:
-        text = f"of {values.size} scores are NaN or infinite"
-        raise MixframeError(f"{path}: not written: {named(bad, text)}")
+    names = pd.Series(trials, dtype=object)
+    for bad, text in (
+        (~names.str.fullmatch(NAME), "names of trials are empty, or have tabs or outer spaces"),
+        (names.duplicated(), "trials are there already"),
+        (~np.isfinite(values), f"of {values.size} scores are NaN or infinite"),
+    ):
+        if bad.any():
+            raise MixframeError(f"{path}: not written: {named(names[bad].map(repr), text)}")
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
         out.write(HEADER + "\n")
         lines = zip(trials, values.tolist(), strict=True)
@@ -150,13 +143,13 @@ def align(scores: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
     if len(infinite):
         problems.append(named(infinite, "scores are NaN or infinite"))
     _refuse(problems)
-    by_trial = scores.set_index("trial").reindex(keys["trial"])
+    ordered = scores.set_index("trial").reindex(keys["trial"])
     if "label" in scores:
-        differ = by_trial["label"].to_numpy() != keys["label"].to_numpy()
+        differ = ordered["label"].to_numpy() != keys["label"].to_numpy()
         if differ.any():
             text = "labels of the score file are not those of the keys"
             _refuse([named(keys.loc[differ, "trial"], text)])
-    return keys.assign(score=by_trial["score"].to_numpy(np.float64))
+    return keys.assign(score=ordered["score"].to_numpy(np.float64))
 
 
 def by_class(aligned: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
