@@ -192,39 +192,23 @@ def audio_folders(roots: Iterable[Path], part: Part, protocol: Path) -> list[Pat
 
 def audio(
     roots: Sequence[Path], part: Part, protocol: Path, suffix: str
-) -> tuple[dict[str, Target], list[str]]:
-    """List the audio of a part.
-
-    Returns:
-        the files by name without suffix, and a line for each name that is there twice.
-    """
-    files: dict[str, Target] = {}
-    problems = []
-    for name, item in _listed(roots, part, protocol):
-        stem = name.removesuffix(suffix)
-        if stem == name:
-            continue
-        if stem in files:
-            problems.append(f"{item.ref.path}: {name} is in {files[stem].ref.path} already")
-        files[stem] = item
-    return files, problems
-
-
-def _listed(roots: Sequence[Path], part: Part, protocol: Path) -> Iterator[tuple[str, Target]]:
+) -> Iterator[tuple[str, Target]]:
+    """Yield the audio files of a part, each with its name without suffix."""
     for folder in audio_folders(roots, part, protocol):
         place = stored(folder)
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_file():
-                    yield entry.name, target(AudioRef(f"{place}/{entry.name}"), entry.stat())
+                if entry.name.endswith(suffix) and entry.is_file():
+                    ref = AudioRef(f"{place}/{entry.name}")
+                    yield entry.name.removesuffix(suffix), target(ref, entry.stat())
     for root in roots:
         if root.is_file():
             place, info = stored(root), root.stat()
             for member in _members(root):
                 path = PurePosixPath(member.name)
-                if ends_in(path.parent, part.audio):
+                if path.name.endswith(suffix) and ends_in(path.parent, part.audio):
                     ref = AudioRef(place, member.offset_data, member.size)
-                    yield path.name, target(ref, info)
+                    yield path.name.removesuffix(suffix), target(ref, info)
 
 
 def _members(archive: Path) -> Iterator[tarfile.TarInfo]:

@@ -25,7 +25,7 @@ from mixframe.base.schema import Count, Positive, Section
 from mixframe.corpora.archives import GIB
 from mixframe.corpora.probe import Target, target
 from mixframe.corpora.source import pin
-from mixframe.corpora.trials import Audited, Part, with_audio
+from mixframe.corpora.trials import Audited, with_audio
 from mixframe.metrics.trialfiles import NO_ATTACK, refuse
 
 if TYPE_CHECKING:
@@ -206,9 +206,7 @@ def protocol(
 
     paths = [Path(file["path"]) for file in entry["files"]]
     tables = {path: pd.read_parquet(path).assign(file=path.as_posix()) for path in paths}
-    files: dict[str, Target] = {}
-    for path, trials in tables.items():
-        files |= _audio(_tar(path), trials)
+    files = [pair for path, trials in tables.items() for pair in _audio(_tar(path), trials)]
     table = pd.concat(tables.values(), ignore_index=True).drop(columns=["offset", "n_bytes"])
     problems = [
         f"{row.file}, line {row.line}: utterance {row.utterance!r} is there twice"
@@ -222,13 +220,14 @@ def protocol(
     table = table.fillna("-").assign(set=params.set)
     if params.subsets:
         table["set"] = table["set"].where(table["subset"].isin(params.subsets))
-    part = Part(table, files, [])
-    return with_audio([part], params.kind, params, 0, workers)
+    return with_audio([(table, files)], params.kind, params, 0, workers)
 
 
-def _audio(tar: Path, trials: "pd.DataFrame") -> dict[str, Target]:
+def _audio(tar: Path, trials: "pd.DataFrame") -> Iterator[tuple[str, Target]]:
     if not tar.is_file():
         raise MixframeError(f"{tar}: no such file; `mixframe download` makes it again")
     info, place = tar.stat(), stored(tar)
-    rows = zip(trials["utterance"], trials["offset"], trials["n_bytes"], strict=True)
-    return {name: target(AudioRef(place, int(offset), int(n)), info) for name, offset, n in rows}
+    for name, offset, n in zip(
+        trials["utterance"], trials["offset"], trials["n_bytes"], strict=True
+    ):
+        yield name, target(AudioRef(place, int(offset), int(n)), info)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -94,9 +94,9 @@ def protocol(
 
     def parts() -> Iterator[Part]:
         for (name, path), trials in tables.items():
-            files, twice = archives.audio(roots, corpus.parts[name], path, corpus.suffix)
             used = trials["subset"].map(params.sets) if corpus.subsets else params.sets[name]
-            yield Part(trials.assign(set=used, file=str(path)), files, twice)
+            listed = archives.audio(roots, corpus.parts[name], path, corpus.suffix)
+            yield trials.assign(set=used, file=str(path)), listed
 
     return with_audio(parts(), corpus.title, params, params.max_orphans, workers)
 
@@ -114,19 +114,12 @@ def _one_protocol(entry: dict[str, Any], kind: str, name: str) -> Path:
     return matching[0]
 
 
-class Part(NamedTuple):
-    """Trials and the audio that belongs to them.
+Part = tuple["pd.DataFrame", Iterable[tuple[str, Target]]]
+"""Trials and the audio that belongs to them.
 
-    Attributes:
-        trials: what `trialfiles.parse` returns; file, where `line` is; and set, missing in trials
-            that are not used.
-        files: audio by utterance.
-        twice: a line for each file that is there twice.
-    """
-
-    trials: "pd.DataFrame"
-    files: dict[str, Target]
-    twice: list[str]
+Trials are as `trialfiles.parse` returns them, and file, where `line` is, and set; missing in trials
+that are not used. Audio is by utterance.
+"""
 
 
 def with_audio(
@@ -154,8 +147,12 @@ def with_audio(
     rows, left_out, problems = [], [], []
     missing: list[str] = []
     orphans: list[str] = []
-    for trials, files, twice in parts:
-        problems += twice
+    for trials, listed in parts:
+        files: dict[str, Target] = {}
+        for name, item in listed:
+            if name in files:
+                problems.append(f"{item.ref.path}: {name} is in {files[name].ref.path} already")
+            files[name] = item
         lists = " or ".join(trials["file"].unique())
         for stem in sorted(files.keys() - set(trials["utterance"])):
             orphans.append(f"{files[stem].ref.path}: {stem} is not in {lists}")
