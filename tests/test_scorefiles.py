@@ -65,6 +65,31 @@ def test_scores_read_back_bit_for_bit(tmp_path_factory, scores):
     assert table["score"].to_numpy().tobytes() == np.array(scores).tobytes()
 
 
+LINES = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["a", "b", "é", "", "a b"]), st.sampled_from("\t ,"))
+        .map("".join)
+        .flatmap(lambda start: st.sampled_from(["1", "-2.5e3", "nan", "x", ""]).map(start.__add__)),
+        st.text(max_size=8),
+    )
+)
+
+
+@given(head=st.sampled_from([HEADER, KEYS, "a 1\n", "a - spoof 1\n", ""]), lines=LINES)
+def test_whatever_is_in_a_file_it_is_read_whole_or_refused(tmp_path_factory, head, lines):
+    text = head + "\n".join(lines)
+    path = put(tmp_path_factory.mktemp("scores"), text.encode("utf-8", "ignore").decode())
+    try:
+        table = read_scores(path)
+    except MixframeError as error:
+        assert str(path) in str(error)  # noqa: PT017
+    else:
+        n_lines = path.read_text(encoding="utf-8").strip().count("\n") + 1
+        assert len(table) == n_lines - (head == HEADER)
+        assert table["trial"].is_unique
+        assert np.isfinite(table["score"]).all()
+
+
 def test_written_bytes(tmp_path):
     write_scores(tmp_path / "s.tsv", ["b", "a"], np.array([0.1, -2], dtype=np.float64))
     assert (tmp_path / "s.tsv").read_bytes() == b"filename\tcm-score\nb\t0.1\na\t-2.0\n"
