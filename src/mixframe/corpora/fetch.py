@@ -30,7 +30,6 @@ def download(
     path: Path,
     checksum: str | None = None,
     n_bytes: int | None = None,
-    what: str = "",
     attempts: int = 5,
     pause: float = 1.0,
 ) -> None:
@@ -45,7 +44,6 @@ def download(
     Args:
         checksum: "sha256:<hex>" or "md5:<hex>"; None or "" where none is published.
         n_bytes: expected size; None or 0 where none is published.
-        what: what the file is, for progress and messages; by default its name.
         attempts: how often in a row a cut connection, a time-out or a busy server may bring
             nothing. A server that cannot be reached at all is asked once.
         pause: seconds before the first repetition; doubles with each.
@@ -65,7 +63,7 @@ def download(
         verify(path, checksum, n_bytes)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    transfer = _Transfer(url, path, checksum, n_bytes, what or path.name)
+    transfer = _Transfer(url, path, checksum, n_bytes)
     at_start = most = transfer.size
     failures = 0
     while True:
@@ -131,10 +129,8 @@ class _Transfer:
         mark: JSON of the URL and the server's name for this version of the file.
     """
 
-    def __init__(
-        self, url: str, path: Path, checksum: str | None, n_bytes: int | None, what: str
-    ) -> None:
-        self.url, self.path, self.what = url, path, what
+    def __init__(self, url: str, path: Path, checksum: str | None, n_bytes: int | None) -> None:
+        self.url, self.path, self.what = url, path, path.name
         self.checksum, self.n_bytes = checksum, n_bytes
         self.part = path.with_name(f"{path.name}.part")
         self.mark = path.with_name(f"{path.name}.part.json")

@@ -19,6 +19,8 @@ from mixframe.base.files import free_bytes, need_space
 from mixframe.base.progress import MIB, progress_bytes
 
 CHUNK = 128 * 1024
+MAX_RATIO = 200
+"""Unpacked bytes per archive byte. FLAC archives are near 1, text below 30; a bomb near 1,000."""
 RATIO_APPLIES_FROM = 16 * MIB
 """Unpacked bytes below which a high compression ratio is no sign of a bomb."""
 MAX_PADDING = 16 * MIB
@@ -54,7 +56,6 @@ def extract(
     folder: Path,
     wanted: Callable[[str], bool] | None = None,
     max_bytes: int | None = None,
-    max_ratio: float = 200.0,
 ) -> None:
     """Unpack the files of a tar (plain, gz, bz2, xz) or zip into a new `folder`, all or none.
 
@@ -67,8 +68,6 @@ def extract(
             an interrupted attempt left there is removed first.
         wanted: called with a member's name; False leaves the member out. All members are checked.
         max_bytes: most bytes to unpack; the free disk space is always a limit.
-        max_ratio: most unpacked bytes per archive byte, applied from 16 MiB on. FLAC archives are
-            near 1, text below 30; a bomb is near 1,000.
 
     Raises:
         MixframeError: `folder` exists; the archive is cut, damaged, encrypted, of another kind or
@@ -87,8 +86,8 @@ def extract(
         (free, "the free disk space"),
         (free if max_bytes is None else max_bytes, "the limit for this archive"),
         (
-            max(RATIO_APPLIES_FROM, int(max_ratio * size)),
-            f"{max_ratio:g} times its own size: is it a decompression bomb?",
+            max(RATIO_APPLIES_FROM, MAX_RATIO * size),
+            f"{MAX_RATIO} times its own size: is it a decompression bomb?",
         ),
     )
     target = folder.with_name(f".{folder.name}.unpacking")
