@@ -18,7 +18,7 @@ import pandas as pd
 from mixframe.audio import manifest
 from mixframe.corpora.asvspoof5 import CORPUS
 from mixframe.corpora.trials import manifest_rows
-from mixframe.metrics.protocol_file import parse
+from mixframe.metrics.trialfiles import parse
 
 TRIALS = {"train": 182_357, "dev": 140_950, "eval": 680_774}
 

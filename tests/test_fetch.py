@@ -262,8 +262,8 @@ def test_a_file_that_is_there_is_verified_and_kept(site: Site, tmp_path: Path) -
 def test_not_found_is_asked_once_and_says_what_to_do(site: Site, tmp_path: Path) -> None:
     site.statuses = [404] * 3
     with pytest.raises(MixframeError, match="HTTP 404") as caught:
-        fetch.download(site.url, tmp_path / "a.tar", what="the keys")
-    for part in (site.url, "the keys", str(tmp_path / "a.tar")):
+        fetch.download(site.url, tmp_path / "a.tar")
+    for part in (site.url, "fetch a.tar", str(tmp_path / "a.tar")):
         assert part in str(caught.value)
     assert len(site.asked) == 1
     assert names(tmp_path) == []
@@ -304,6 +304,6 @@ def test_too_little_disk_space_is_found_before_the_data_comes(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(CONTENT) - 1))
-    with pytest.raises(MixframeError, match=r"the keys needs 1 MiB"):
-        fetch.download(site.url, tmp_path / "a.tar", what="the keys")
+    with pytest.raises(MixframeError, match=r"a\.tar needs 1 MiB"):
+        fetch.download(site.url, tmp_path / "a.tar")
     assert names(tmp_path) == []

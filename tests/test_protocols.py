@@ -1,6 +1,7 @@
 """Keys in every published form, joined to scores; ASV scores; every mistake named."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mixframe.base.errors import MixframeError
@@ -96,8 +97,8 @@ def test_a_manifest_has_its_sets_as_subsets(tmp_path, make_manifest):
                 ", line 4: 1 fields, expected 5 separated by single spaces: 'x'",
             ],
         ),
-        ("filename,cm-label\na,spoof\n", [":1: header 'filename,cm-label', expected"]),
-        ("a spoof\nb bonafide\n", [":1: missing header 'filename<TAB>cm-label'"]),
+        ("filename,cm-label\na,spoof\n", ["line 1: 'filename,cm-label', expected the header"]),
+        ("a spoof\nb bonafide\n", ["line 1: 'a spoof', expected the header 'filename\\tcm-label'"]),
         ("", ["the file is empty, expected keys"]),
     ],
 )
@@ -106,6 +107,13 @@ def test_bad_keys_are_named_with_their_line(tmp_path, text, messages):
         protocols.read(put(tmp_path, text))
     for message in messages:
         assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("old", "new"), [("\n", "\r\n"), (" ", "  "), ("LA_1", "\ufeffLA_1")])
+def test_keys_may_have_been_edited(tmp_path, old, new):
+    edited = put(tmp_path, "", "edited.txt")
+    edited.write_bytes((LA19.replace(old, new, -1 if old != "LA_1" else 1) + " \n").encode())
+    pd.testing.assert_frame_equal(protocols.read(edited), protocols.read(put(tmp_path, LA19)))
 
 
 SCORES = "LA_E_1 0\nLA_E_2 2\nLA_E_3 3\nLA_E_4 1\n"
@@ -163,10 +171,14 @@ def test_asv_scores_of_2019_and_2021(tmp_path):
 @pytest.mark.parametrize(
     ("scores", "with_keys", "message"),
     [
-        ("LA_1 LA_E_0 1\n", False, r"asv.txt:1: key 'LA_E_0', expected target.*need --asv-keys"),
-        ("- target x\n", False, ":1: score 'x' is not a number"),
-        ("- target nan\n", False, ":1: score 'nan' is NaN"),
-        ("- target\n", False, ":1: 2 columns in '- target', expected 3"),
+        (
+            "LA_1 LA_E_0 1\n",
+            False,
+            r"(?s)need --asv-keys.*1: unknown kind 'LA_E_0', expected targ",
+        ),
+        ("- target x\n", False, "line 1: score 'x', expected a finite number"),
+        ("- target nan\n", False, "line 1: score 'nan', expected a finite number"),
+        ("- target\n", False, "line 1: 2 fields, expected 3 .*: '- target'"),
         ("- target 1\n", False, "0 nontarget trials"),
         ("LA_1 LA_E_0 1\n", True, "has 1 trials, .* has 4"),
         ("- b 1\n" * 4, True, "4 trials of .* are on another line of .*: b, b, b, b"),

@@ -169,11 +169,11 @@ def test_compare_says_what_the_trials_support(folder):
 @pytest.mark.parametrize(
     ("replace", "options", "message"),
     [
-        (("T7 ", "T6 "), (), "duplicate trial 'T6', first on line 7"),
+        (("T7 ", "T6 "), (), "trial 'T6' is on line 7 already"),
         (("T7 ", "X7 "), (), "1 trials of the keys have no score: T7"),
         (("T7 ", "X7 "), (), "1 scores are for trials that are not in the keys: X7"),
-        (("T7 ", "T7,"), (), "good.txt:8: wrong separator or number of columns"),
-        (("T7 ", "T7 nan #"), (), "good.txt:8: wrong separator or number of columns"),
+        (("T7 ", "T7,"), (), "good.txt, line 8: 1 fields, expected 2 separated by single spaces"),
+        (("T7 ", "T7 nan #"), (), "good.txt, line 8: 3 fields, expected 2 separated by single"),
         ((), ("--by", "sex"), "--by sex: no such column; expected one of speaker, codec"),
         ((), ("--unit", "sex"), "--unit sex: no such column"),
         ((), ("--subset", "x"), "--subset x: expected one of eval, progress, or all"),

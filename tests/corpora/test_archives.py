@@ -1,6 +1,7 @@
 """Corpora from a server, from a lab's folder, and from archives that cannot be trusted."""
 
 import io
+import re
 import tarfile
 
 import pytest
@@ -9,7 +10,10 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.files import sha256_file
 from mixframe.corpora import PUBLISHED, archives
 from mixframe.corpora.archives import Archive, Download, download
+from mixframe.corpora.trials import with_audio
+from mixframe.metrics.trialfiles import parse
 from tests.corpora.build import ARCHIVES, LAYOUT, packed, unpacked
+from tests.corpora.test_trials import section as protocol_section
 
 
 def section(kind, path="", addresses=(), archives=None, disk_gb=0):
@@ -72,14 +76,13 @@ def test_a_cut_download_goes_on_and_is_unpacked(tmp_path, site):
     params = section(kind, addresses=[site.url], archives=known)
     entry = download(params, tmp_path / "root" / "corpus")
     assert (name, "bytes=20000-") in site.asked
-    audio, problems = archives.audio(
+    audio = archives.audio(
         [tmp_path / "root" / "corpus" / "ASVspoof2021_LA_eval"],
         PUBLISHED[kind].parts["keys"],
         tmp_path,
         ".flac",
     )
-    assert len(audio) == 8
-    assert not problems
+    assert len(dict(audio)) == 8
     assert [f["path"].endswith("ASVTorch_Kaldi/score.txt") for f in entry["asv"]] == [True]
     # What is there is not fetched again, even if the archives were removed to save space.
     (tmp_path / "root" / "corpus" / name).unlink()
@@ -148,16 +151,20 @@ def test_an_archive_that_leaves_its_folder_is_refused(tmp_path):
     assert names == {".lock", "in_place", "LA-keys-full"}
 
 
-def test_audio_that_is_there_twice_is_named(tmp_path):
+def test_audio_that_is_there_twice_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     source = unpacked("asvspoof5", tmp_path / "lab")
     with tarfile.open(tmp_path / "flac_T_aa.tar", "w") as archive:
         archive.add(source / "flac_T", "flac_T")
     part = PUBLISHED["asvspoof5"].parts["train"]
-    found, problems = archives.audio(
-        [source, tmp_path / "flac_T_aa.tar"], part, source / part.protocol, ".flac"
-    )
-    assert len(found) == len(problems) == 8
-    assert "T_0000000000.flac is in" in "".join(problems)
+    files = archives.audio([source, tmp_path / "flac_T_aa.tar"], part, source, ".flac")
+    pairs = list(files)
+    assert len(pairs) == 2 * len(dict(pairs)) == 16
+    table = parse(source / part.protocol, PUBLISHED["asvspoof5"].form).assign(file="p", set="train")
+    with pytest.raises(MixframeError) as error:
+        with_audio([(table, pairs)], "", protocol_section("asvspoof5"), 0, 1)
+    assert str(error.value).count("already") == 8
+    assert re.search(r"_aa\.tar: T_0000000000 is in .*/T_0000000000\.flac al", str(error.value))
 
 
 def test_a_cut_tar_is_named(tmp_path):
@@ -168,4 +175,4 @@ def test_a_cut_tar_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:30_000])
     part = PUBLISHED["asvspoof5"].parts["train"]
     with pytest.raises(MixframeError, match=r"flac_T_aa\.tar: not a tar, cut or damaged"):
-        archives.audio([path], part, source / part.protocol, ".flac")
+        list(archives.audio([path], part, source / part.protocol, ".flac"))

@@ -105,10 +105,10 @@ def test_duplicates_wrong_counts_and_bad_audio_are_named(tmp_path):
     entry = fetch(shards(tmp_path / "hub", [row(0), row(1), bad, row(1)]), tmp_path / "data")
     with pytest.raises(MixframeError) as error:
         read(entry)
-    assert "row 4: utterance 'LA_E_1' is there twice" in str(error.value)
+    assert "00001.trials.parquet, line 4: utterance 'LA_E_1' is there twice" in str(error.value)
     assert "4 trials, expected 8" in str(error.value)
     entry = fetch(shards(tmp_path / "hub2", [row(0), row(1), bad]), tmp_path / "data2")
-    with pytest.raises(MixframeError, match=r"row 3: LA_E_2: .*not decodable"):
+    with pytest.raises(MixframeError, match=r"trials\.parquet, line 3: LA_E_2: .*not decodable"):
         read(entry, trials=3)
     assert len(read(entry, trials=3, max_missing=1).attrs["left_out"]) == 1
 

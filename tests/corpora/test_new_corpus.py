@@ -15,7 +15,7 @@ from tests.conftest import tone
 NEW = '''"""A corpus of this test: `UTTERANCE,CODEC,LABEL` below a header."""
 
 from mixframe.corpora.source import Corpus, Part
-from mixframe.metrics.protocol_file import Format
+from mixframe.metrics.trialfiles import Format
 
 CORPUS = Corpus(
     title="New",

@@ -92,7 +92,7 @@ def test_missing_and_orphan_audio_is_named_with_file_and_line(make):
         make("asvspoof5", change)
     text = str(error.value)
     assert re.search(r"ASVspoof5\.train\.tsv, line 3: T_0000000002: no audio file", text)
-    assert re.search(r"D_0000000099\.flac is not in .*ASVspoof5\.dev\.track_1\.tsv", text)
+    assert re.search(r"\.flac: D_0000000099 is not in .*ASVspoof5\.dev\.track_1\.tsv", text)
     assert re.search(r"eval\.track_1\.tsv, line 4: E_0000000003: .*not decodable", text)
     assert "2 trials without usable audio, max_missing allows 0" in text
     assert "1 audio files without a trial, max_orphans allows 0" in text

@@ -6,7 +6,7 @@ and as they are. Compressed archives are unpacked into data/<corpus>/, checked m
 
 import os
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import need_space, stage_lock
 from mixframe.base.folders import stored
 from mixframe.base.progress import log
-from mixframe.base.schema import Section
+from mixframe.base.schema import Count, Section
 from mixframe.corpora import PUBLISHED, fetch, unpack
 from mixframe.corpora.probe import Target, target
 from mixframe.corpora.source import Corpus, Part, PublishedSection, in_place, pin
@@ -31,14 +31,14 @@ class Archive(Section):
     """One file to fetch.
 
     Attributes:
-        url: its address; "" for its name below each of `Download.addresses`.
+        url: its address; "" for its name below each of the addresses of `Download`.
         checksum: "sha256:<hex>" or "md5:<hex>"; "" where none is known.
         bytes: its size; 0 where it is not known.
     """
 
     url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")]
     checksum: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})?$")]
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Count
 
 
 class Download(PublishedSection):
@@ -56,12 +56,7 @@ class Download(PublishedSection):
     path: str
     addresses: list[Annotated[str, Field(pattern=r"^https?://\S+/$")]]
     archives: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")], Archive]
-    disk_gb: Annotated[int, Field(ge=0)]
-
-    def urls(self, name: str) -> list[str]:
-        """Return the addresses of an archive."""
-        own = self.archives[name].url
-        return [own] if own else [f"{address}{name}" for address in self.addresses]
+    disk_gb: Count
 
 
 def download(params: Download, folder: Path) -> dict[str, Any]:
@@ -86,7 +81,8 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
             roots = _local(params, corpus, folder)
         else:
             _fetch(params, corpus, folder)
-            roots = [root for name in params.archives for root in _open(folder / name, folder)]
+            paths = [folder / name for name in params.archives]
+            roots = [_open(path, _target(path)) for path in paths]
     protocols = [path for part in corpus.parts.values() for path in find(roots, part.protocol)]
     if not protocols:
         names = ", ".join(part.protocol for part in corpus.parts.values())
@@ -113,27 +109,26 @@ def _by_hand(params: Download, corpus: Corpus) -> str:
 
 def _fetch(params: Download, corpus: Corpus, folder: Path) -> None:
     """Bring every archive into `folder` that is not there, fetched or unpacked."""
-    absent = [name for name in params.archives if not _target(folder / name, folder).exists()]
-    here = sum((folder / name).stat().st_size for name in absent if (folder / name).is_file())
+    absent = [folder / name for name in params.archives if not _target(folder / name).exists()]
+    here = sum(path.stat().st_size for path in absent if path.is_file())
     if absent:
         try:
             need_space(folder, params.disk_gb * GIB - here, f"{corpus.title} with its archives")
         except MixframeError as error:
             raise MixframeError(f"{error}; on another disk, {_by_hand(params, corpus)}") from error
     failures = []
-    for name in absent:
-        archive = params.archives[name]
+    for path in absent:
+        archive = params.archives[path.name]
+        urls = [archive.url] if archive.url else [f"{a}{path.name}" for a in params.addresses]
         reasons = []
-        for url in params.urls(name):
+        for url in urls:
             try:
-                fetch.download(
-                    url, folder / name, archive.checksum or None, archive.bytes or None, name
-                )
+                fetch.download(url, path, archive.checksum, archive.bytes)
                 break
             except MixframeError as error:
-                reasons.append(f"{name}: {error}")
+                reasons.append(f"{path.name}: {error}")
         else:
-            failures += reasons or [f"{name}: the preset has no address for it"]
+            failures += reasons or [f"{path.name}: the preset has no address for it"]
     if failures:
         raise MixframeError(
             f"{corpus.title} could not be fetched\n{listing(failures)}\n"
@@ -151,28 +146,27 @@ def _local(params: Download, corpus: Corpus, folder: Path) -> list[Path]:
     )
     roots = [source]
     for name, archive in params.archives.items() if not unpacked else ():
-        if (source / name).is_file():
-            if not _target(source / name, folder).exists() or _is_tar(source / name):
-                fetch.verify(source / name, archive.checksum or None, archive.bytes or None)
-            roots += _open(source / name, folder)
+        path = source / name
+        if path.is_file():
+            target = _target(path, folder)
+            if target == path or not target.exists():
+                fetch.verify(path, archive.checksum, archive.bytes)
+            roots.append(_open(path, target))
     return roots
 
 
-def _is_tar(archive: Path) -> bool:
-    return archive.suffix == ".tar"
-
-
-def _target(archive: Path, folder: Path) -> Path:
+def _target(archive: Path, folder: Path | None = None) -> Path:
     """Return where the content of an archive is in the end: itself, if it is read in place."""
-    return archive if _is_tar(archive) else folder / archive.name.split(".")[0]
+    if archive.suffix == ".tar":
+        return archive
+    return (folder or archive.parent) / archive.name.split(".")[0]
 
 
-def _open(archive: Path, folder: Path) -> list[Path]:
-    """Return where to read the members of an archive, unpacked now if need be."""
-    target = _target(archive, folder)
+def _open(archive: Path, target: Path) -> Path:
+    """Return where to read the members of an archive, unpacked on the way if need be."""
     if not target.exists():
         unpack.extract(archive, target)
-    return [target]
+    return target
 
 
 def ends_in(path: PurePath, ending: str) -> bool:
@@ -182,62 +176,39 @@ def ends_in(path: PurePath, ending: str) -> bool:
 
 
 def find(roots: Iterable[Path], ending: str) -> list[Path]:
-    """Return the files below `roots` whose path ends in `ending`, sorted."""
-    name = PurePosixPath(ending).name
-    paths = (folder / name for folder, files in _walk(roots) if name in files)
+    """Return the folders and files at or below the folders `roots` that end in `ending`, sorted."""
+    last = PurePosixPath(ending).name
+    paths: list[Path] = []
+    for root in roots:
+        for folder, _, files in os.walk(root, followlinks=True):
+            paths += [Path(folder), Path(folder, last)] if last in files else [Path(folder)]
     return sorted(path for path in paths if ends_in(path, ending))
 
 
 def audio_folders(roots: Iterable[Path], part: Part, protocol: Path) -> list[Path]:
     """Return the folders below `roots` that hold the audio of a part, sorted."""
-    if not part.audio:
-        return [protocol.parent]
-    return sorted(folder for folder, _ in _walk(roots) if ends_in(folder, part.audio))
-
-
-def _walk(roots: Iterable[Path]) -> Iterator[tuple[Path, list[str]]]:
-    for root in roots:
-        if root.is_dir():
-            for folder, _, files in os.walk(root, followlinks=True):
-                yield Path(folder), files
+    return find(roots, part.audio) if part.audio else [protocol.parent]
 
 
 def audio(
-    roots: Iterable[Path], part: Part, protocol: Path, suffix: str
-) -> tuple[dict[str, Target], list[str]]:
-    """List the audio of a part.
-
-    Returns:
-        the files by name without suffix, and a line for each name that is there twice.
-    """
-    roots = list(roots)
-    files: dict[str, Target] = {}
-    problems = []
-    for name, item in _listed(roots, part, protocol):
-        stem = name.removesuffix(suffix)
-        if stem == name:
-            continue
-        if stem in files:
-            problems.append(f"{item.ref.path}: {name} is in {files[stem].ref.path} already")
-        files[stem] = item
-    return files, problems
-
-
-def _listed(roots: list[Path], part: Part, protocol: Path) -> Iterator[tuple[str, Target]]:
+    roots: Sequence[Path], part: Part, protocol: Path, suffix: str
+) -> Iterator[tuple[str, Target]]:
+    """Yield the audio files of a part, each with its name without suffix."""
     for folder in audio_folders(roots, part, protocol):
         place = stored(folder)
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_file():
-                    yield entry.name, target(AudioRef(f"{place}/{entry.name}"), entry.stat())
+                if entry.name.endswith(suffix) and entry.is_file():
+                    ref = AudioRef(f"{place}/{entry.name}")
+                    yield entry.name.removesuffix(suffix), target(ref, entry.stat())
     for root in roots:
         if root.is_file():
             place, info = stored(root), root.stat()
             for member in _members(root):
                 path = PurePosixPath(member.name)
-                if ends_in(path.parent, part.audio):
+                if path.name.endswith(suffix) and ends_in(path.parent, part.audio):
                     ref = AudioRef(place, member.offset_data, member.size)
-                    yield path.name, target(ref, info)
+                    yield path.name.removesuffix(suffix), target(ref, info)
 
 
 def _members(archive: Path) -> Iterator[tarfile.TarInfo]:

@@ -16,17 +16,17 @@ from pydantic import Field
 
 from mixframe.audio.io import AudioRef, TarWriter, tar_writer
 from mixframe.audio.manifest import COLUMNS
-from mixframe.base.errors import MixframeError, listing
+from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path, need_space, stage_lock
 from mixframe.base.folders import data_root, stored
 from mixframe.base.labels import LABELS
 from mixframe.base.progress import log, progress
-from mixframe.base.schema import Section
+from mixframe.base.schema import Count, Positive, Section
 from mixframe.corpora.archives import GIB
 from mixframe.corpora.probe import Target, target
-from mixframe.corpora.source import LeftOut, pin
-from mixframe.corpora.trials import with_audio
-from mixframe.metrics.protocol_file import NO_ATTACK
+from mixframe.corpora.source import pin
+from mixframe.corpora.trials import Audited, with_audio
+from mixframe.metrics.trialfiles import NO_ATTACK, refuse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,26 +54,22 @@ class Download(Section):
     repo: Annotated[str, Field(pattern=r"^[\w.\-]+/[\w.\-]+$")]
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
     path: str
-    disk_gb: Annotated[int, Field(ge=0)]
+    disk_gb: Count
 
 
-class Protocol(Section):
+class Protocol(Audited):
     """How the trials of a dataset become a set of the manifest.
 
     Attributes:
         set: of the manifest.
         subsets: which subsets are taken, where the notes have any; [] takes all trials.
         trials: how many the dataset must have.
-        decode: see `mixframe.corpora.probe`.
-        max_missing: trials that may lack usable audio; they are left out and listed.
     """
 
     kind: Literal["arena"]
     set: str
     subsets: list[str]
-    trials: Annotated[int, Field(ge=1)]
-    decode: bool
-    max_missing: Annotated[int, Field(ge=0)]
+    trials: Positive
 
 
 def download(params: Download, folder: Path) -> dict[str, Any]:
@@ -200,54 +196,38 @@ def protocol(
     """Read the trials and the audio of a dataset; `seed` and `audio` are not used.
 
     Returns:
-        what `trials.protocol` returns.
+        what `trials.with_audio` returns.
 
     Raises:
-        MixframeError: duplicate ids, a wrong number of trials, no trial of the subsets, or more
-            trials without usable audio than allowed.
+        MixframeError: duplicate ids, a wrong number of trials, no trial of the subsets, or as
+            `trials.with_audio`.
     """
     import pandas as pd
 
     paths = [Path(file["path"]) for file in entry["files"]]
-    table = pd.concat([pd.read_parquet(path).assign(shard=path.as_posix()) for path in paths])
-    table = table.reset_index(drop=True)
+    tables = {path: pd.read_parquet(path).assign(file=path.as_posix()) for path in paths}
+    files = [pair for path, trials in tables.items() for pair in _audio(_tar(path), trials)]
+    table = pd.concat(tables.values(), ignore_index=True).drop(columns=["offset", "n_bytes"])
     problems = [
-        f"{row.shard}, row {row.line}: utterance {row.utterance!r} is there twice"
+        f"{row.file}, line {row.line}: utterance {row.utterance!r} is there twice"
         for row in table[table["utterance"].duplicated()].itertuples()
     ]
     if len(table) != params.trials:
         problems.append(f"{paths[-1]}: {len(table):,} trials, expected {params.trials:,}")
     if params.subsets and "subset" not in table:
         problems.append(f"subsets = {params.subsets}: the notes of this dataset have none")
-    if problems:
-        raise MixframeError(f"{len(problems):,} problems in a dataset\n{listing(problems)}")
+    refuse(problems, "a dataset")
     table = table.fillna("-").assign(set=params.set)
     if params.subsets:
-        table = table[table["subset"].isin(params.subsets)]
-    files = _audio(table)
-    trials = table.drop(columns=["shard", "offset", "n_bytes"])
-    rows, unusable = with_audio(trials, files, params.kind, params.decode, workers)
-    missing = [f"row {trial.line}: {trial.utterance}: {why}" for trial, why in unusable]
-    if len(missing) > params.max_missing:
-        raise MixframeError(
-            f"{len(missing):,} trials without usable audio, max_missing allows "
-            f"{params.max_missing:,}\n{listing(missing)}"
-        )
-    rows.attrs["left_out"] = [
-        LeftOut(params.kind, trial.set, trial.utterance, trial.label, why)
-        for trial, why in unusable
-    ]
-    return rows
+        table["set"] = table["set"].where(table["subset"].isin(params.subsets))
+    return with_audio([(table, files)], params.kind, params, 0, workers)
 
 
-def _audio(table: "pd.DataFrame") -> dict[str, Target]:
-    files = {}
-    for shard, rows in table.groupby("shard"):
-        tar = _tar(Path(str(shard)))
-        if not tar.is_file():
-            raise MixframeError(f"{tar}: no such file; `mixframe download` makes it again")
-        info = tar.stat()
-        for row in rows.itertuples():
-            ref = AudioRef(stored(tar), int(row.offset), int(row.n_bytes))
-            files[row.utterance] = target(ref, info)
-    return files
+def _audio(tar: Path, trials: "pd.DataFrame") -> Iterator[tuple[str, Target]]:
+    if not tar.is_file():
+        raise MixframeError(f"{tar}: no such file; `mixframe download` makes it again")
+    info, place = tar.stat(), stored(tar)
+    for name, offset, n in zip(
+        trials["utterance"], trials["offset"], trials["n_bytes"], strict=True
+    ):
+        yield name, target(AudioRef(place, int(offset), int(n)), info)

@@ -6,7 +6,7 @@ and are in no countermeasure protocol.
 """
 
 from mixframe.corpora.source import Corpus, Part
-from mixframe.metrics.protocol_file import ASVSPOOF2019_LA
+from mixframe.metrics.trialfiles import ASVSPOOF2019_LA
 
 PROTOCOLS = "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm"
 SCORES = "ASVspoof2019_LA_asv_scores/ASVspoof2019.LA.asv"

@@ -5,7 +5,7 @@ GENDER-PAIR LANGUAGE`. Published error rates pool the subset `eval` only.
 """
 
 from mixframe.corpora.source import Corpus, Part
-from mixframe.metrics.protocol_file import ASVSPOOF2021_DF, SUBSETS
+from mixframe.metrics.trialfiles import ASVSPOOF2021_DF, SUBSETS
 
 CORPUS = Corpus(
     title="ASVspoof 2021 DF",

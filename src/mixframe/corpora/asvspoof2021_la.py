@@ -6,7 +6,7 @@ Lines of the keys read `SPEAKER TRIAL CODEC TRANSMISSION ATTACK KEY TRIM SUBSET`
 """
 
 from mixframe.corpora.source import Corpus, Part
-from mixframe.metrics.protocol_file import ASVSPOOF2021_LA, SUBSETS
+from mixframe.metrics.trialfiles import ASVSPOOF2021_LA, SUBSETS
 
 CORPUS = Corpus(
     title="ASVspoof 2021 LA",

@@ -6,7 +6,7 @@ enrolment utterances of track 2.
 """
 
 from mixframe.corpora.source import Corpus, Part
-from mixframe.metrics.protocol_file import ASVSPOOF5
+from mixframe.metrics.trialfiles import ASVSPOOF5
 
 CORPUS = Corpus(
     title="ASVspoof 5",

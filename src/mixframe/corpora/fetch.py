@@ -5,17 +5,16 @@ No lock is taken: a caller that may run twice at once holds `files.stage_lock`.
 
 import errno
 import hashlib
-import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import requests
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_space, write_json
+from mixframe.base.files import need_space, read_json, write_json
 from mixframe.base.progress import log, progress_bytes
 
 CHUNK = 128 * 1024
@@ -31,7 +30,6 @@ def download(
     path: Path,
     checksum: str | None = None,
     n_bytes: int | None = None,
-    what: str = "",
     attempts: int = 5,
     pause: float = 1.0,
 ) -> None:
@@ -44,9 +42,8 @@ def download(
     replaced.
 
     Args:
-        checksum: "sha256:<hex>" or "md5:<hex>"; None where none is published.
-        n_bytes: expected size; None where none is published.
-        what: what the file is, for progress and messages; by default its name.
+        checksum: "sha256:<hex>" or "md5:<hex>"; None or "" where none is published.
+        n_bytes: expected size; None or 0 where none is published.
         attempts: how often in a row a cut connection, a time-out or a busy server may bring
             nothing. A server that cannot be reached at all is asked once.
         pause: seconds before the first repetition; doubles with each.
@@ -57,13 +54,16 @@ def download(
             hand and where to put it.
     """
     path = Path(path)
-    if checksum is not None:
-        _parsed(checksum, path)
+    algorithm, _, digits = (checksum or "").partition(":")
+    if checksum and HEX_DIGITS.get(algorithm) != len(digits):
+        raise MixframeError(
+            f"{path}: checksum '{checksum}' is neither sha256:<64 digits> nor md5:<32 digits>"
+        )
     if path.exists():
         verify(path, checksum, n_bytes)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    transfer = _Transfer(url, path, checksum, n_bytes, what or path.name)
+    transfer = _Transfer(url, path, checksum, n_bytes)
     at_start = most = transfer.size
     failures = 0
     while True:
@@ -89,11 +89,7 @@ def download(
 
 
 def verify(path: Path, checksum: str | None = None, n_bytes: int | None = None) -> None:
-    """Check the size and checksum of a file.
-
-    Args:
-        checksum: "sha256:<hex>" or "md5:<hex>", or None.
-        n_bytes: expected size, or None.
+    """Check the size and checksum of a file; arguments as for `download`.
 
     Raises:
         MixframeError: one is wrong; the message has both values.
@@ -103,28 +99,18 @@ def verify(path: Path, checksum: str | None = None, n_bytes: int | None = None) 
         raise MixframeError(f"{path}: {problem}; remove the file to have it fetched again")
 
 
-def _problem(path: Path, checksum: str | None, n_bytes: int | None) -> str | None:
+def _problem(path: Path, checksum: str | None, n_bytes: int | None) -> str:
     size = path.stat().st_size
-    if n_bytes is not None and size != n_bytes:
+    if n_bytes and size != n_bytes:
         return f"{size:,} bytes, expected {n_bytes:,}"
-    if checksum is None:
-        return None
-    algorithm, expected = _parsed(checksum, path)
+    if not checksum:
+        return ""
+    algorithm, _, expected = checksum.partition(":")
     with path.open("rb") as stream:
         # md5 is what some corpora publish; machines in FIPS mode refuse it without this flag.
-        actual = hashlib.file_digest(
-            stream, lambda: hashlib.new(algorithm, usedforsecurity=False)
-        ).hexdigest()
-    return None if actual == expected.lower() else f"{algorithm} {actual}, expected {expected}"
-
-
-def _parsed(checksum: str, path: Path) -> tuple[str, str]:
-    algorithm, _, expected = checksum.partition(":")
-    if HEX_DIGITS.get(algorithm) != len(expected):
-        raise MixframeError(
-            f"{path}: checksum '{checksum}' is neither sha256:<64 digits> nor md5:<32 digits>"
-        )
-    return algorithm, expected
+        new = partial(hashlib.new, algorithm, usedforsecurity=False)
+        actual = hashlib.file_digest(stream, new).hexdigest()
+    return "" if actual == expected.lower() else f"{algorithm} {actual}, expected {expected}"
 
 
 class _CutError(Exception):
@@ -135,24 +121,19 @@ class _CutError(Exception):
         self.connected = connected
 
 
-@dataclass(frozen=True)
 class _Transfer:
-    """What is to be at `path` in the end, and what is there of it."""
+    """What is to be at `path` in the end, and what is there of it.
 
-    url: str
-    path: Path
-    checksum: str | None
-    n_bytes: int | None
-    what: str
+    Attributes:
+        part: what has arrived.
+        mark: JSON of the URL and the server's name for this version of the file.
+    """
 
-    @property
-    def part(self) -> Path:
-        return self.path.with_name(self.path.name + ".part")
-
-    @property
-    def mark(self) -> Path:
-        """Where the server's name for this version of the file is kept, beside the part."""
-        return self.path.with_name(self.path.name + ".part.json")
+    def __init__(self, url: str, path: Path, checksum: str | None, n_bytes: int | None) -> None:
+        self.url, self.path, self.what = url, path, path.name
+        self.checksum, self.n_bytes = checksum, n_bytes
+        self.part = path.with_name(f"{path.name}.part")
+        self.mark = path.with_name(f"{path.name}.part.json")
 
     @property
     def size(self) -> int:
@@ -171,10 +152,10 @@ class _Transfer:
 
     def receive(self) -> None:
         """Bring the part to its full size, or raise _CutError with what arrived kept in it."""
-        mark = json.loads(self.mark.read_text(encoding="utf-8")) if self.mark.exists() else {}
+        mark = read_json(self.mark) if self.mark.exists() else {}
         validator = mark["validator"] if mark.get("url") == self.url else None
         offset = self.size if validator or self.checksum else 0
-        if self.n_bytes is not None and offset >= self.n_bytes:
+        if self.n_bytes and offset >= self.n_bytes:
             return
         # Some servers compress on the way, or label .tar.gz files as compressed on the way.
         headers = {"Accept-Encoding": "identity"}
@@ -234,12 +215,12 @@ class _Transfer:
         """Write the body behind the first `start` bytes of the part."""
         length = response.headers.get("Content-Length")
         total = None if length is None else start + int(length)
-        if total is not None and self.n_bytes not in (None, total):
-            raise self.failed(
-                f"the server has {total:,} bytes, expected {self.n_bytes:,}: "
-                "the file has changed there"
-            )
         if total is not None:
+            if self.n_bytes and self.n_bytes != total:
+                raise self.failed(
+                    f"the server has {total:,} bytes, expected {self.n_bytes:,}: "
+                    "the file has changed there"
+                )
             need_space(self.part.parent, total - start, self.what)
         if start == 0:
             self.discard()

@@ -5,7 +5,7 @@ spaces, and labels are `bona-fide` and `spoof`. Which system made a spoof is not
 """
 
 from mixframe.corpora.source import Corpus, Part
-from mixframe.metrics.protocol_file import Format
+from mixframe.metrics.trialfiles import Format
 
 CORPUS = Corpus(
     title="In-the-Wild",

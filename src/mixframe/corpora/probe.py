@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -80,11 +80,19 @@ def probe(
         if todo:
             chunks = [todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)]
             batches = ([targets[i].ref for i in chunk] for chunk in chunks)
-            results = _run(batches, decode, min(workers, len(chunks)))
-            with cache.open("a", encoding="utf-8") as stream:
-                steps = _store(chunks, results, keys, known, stream)
-                for _ in progress(steps, len(targets), what, "files", initial=done):
-                    pass
+
+            def steps(results: Iterable[list[Probed]]) -> Iterator[None]:
+                with cache.open("a", encoding="utf-8") as stream:
+                    for chunk, probed in zip(chunks, results, strict=True):
+                        rows = [(keys[i], one) for i, one in zip(chunk, probed, strict=True)]
+                        known.update(rows)
+                        stream.write("".join(f"{json.dumps([*k, *one])}\n" for k, one in rows))
+                        stream.flush()
+                        yield from (None for _ in rows)
+
+            stored = steps(_run(batches, decode, min(workers, len(chunks))))
+            for _ in progress(stored, len(targets), what, "files", initial=done):
+                pass
     return [known[key] for key in keys]
 
 
@@ -109,22 +117,6 @@ def _read_cache(cache: Path) -> dict[Key, Probed]:
         *key, samples, rate, channels, problem = json.loads(line)
         known[tuple(key)] = Probed(samples, rate, channels, problem)
     return known
-
-
-def _store(
-    chunks: Sequence[list[int]],
-    results: Iterable[list[Probed]],
-    keys: Sequence[Key],
-    known: dict[Key, Probed],
-    stream: IO[str],
-) -> Iterator[None]:
-    """Append results to the cache as they come, yielding once a file."""
-    for chunk, probed in zip(chunks, results, strict=True):
-        rows = [(keys[i], result) for i, result in zip(chunk, probed, strict=True)]
-        known.update(rows)
-        stream.write("".join(f"{json.dumps([*key, *result])}\n" for key, result in rows))
-        stream.flush()
-        yield from (None for _ in rows)
 
 
 def _run(batches: Iterable[list[AudioRef]], decode: bool, workers: int) -> Iterator[list[Probed]]:

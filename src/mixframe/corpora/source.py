@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from mixframe.base.files import sha256_file
 from mixframe.base.folders import data_root, is_below_root, stored
 from mixframe.base.schema import Section
-from mixframe.metrics.protocol_file import Format
+from mixframe.metrics.trialfiles import Format
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
-"""From a downloaded corpus to its rows of the manifest."""
+"""From trials and the audio of a corpus to its rows of the manifest."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -9,35 +10,44 @@ from mixframe.audio.io import TarWriter
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.folders import STATE
 from mixframe.base.progress import log
+from mixframe.base.schema import Count, Positive, Section
 from mixframe.corpora import PUBLISHED, archives
 from mixframe.corpora.archives import PublishedName
 from mixframe.corpora.probe import Target, probe
-from mixframe.corpora.source import Corpus, LeftOut, PublishedSection
-from mixframe.metrics import protocol_file
+from mixframe.corpora.source import LeftOut, PublishedSection
+from mixframe.metrics import trialfiles
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Protocol(PublishedSection):
+class Audited(Section):
+    """What the audio of recorded trials must be like.
+
+    Attributes:
+        decode: whether every file is decoded to its end when it is first seen; see
+            `mixframe.corpora.probe`.
+        max_missing: trials that may lack usable audio; they are left out and listed.
+    """
+
+    decode: bool
+    max_missing: Count
+
+
+class Protocol(Audited, PublishedSection):
     """How the trials of a corpus become sets of the manifest.
 
     Attributes:
         sets: part of the corpus, or subset where its keys have subsets, to the manifest's set;
             what is not named is left out.
         trials: how many trials each protocol in use must have, by part.
-        decode: whether every file is decoded to its end when it is first seen; see
-            `mixframe.corpora.probe`.
-        max_missing: trials that may lack usable audio; they are left out and listed.
         max_orphans: audio files that may be in no protocol.
     """
 
     kind: PublishedName
     sets: Annotated[dict[str, str], Field(min_length=1)]
-    trials: dict[str, Annotated[int, Field(ge=1)]]
-    decode: bool
-    max_missing: Annotated[int, Field(ge=0)]
-    max_orphans: Annotated[int, Field(ge=0)]
+    trials: dict[str, Positive]
+    max_orphans: Count
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -67,56 +77,32 @@ def protocol(
         workers: processes that probe audio.
 
     Returns:
-        the columns of `mixframe.audio.manifest`, the protocol's other columns, and source_rate (Hz)
-        and source_channels of the recordings; `attrs["left_out"]` lists `LeftOut`.
+        what `with_audio` returns.
 
     Raises:
-        MixframeError: a protocol is missing or has bad lines; more trials without usable audio,
-            or more audio without a trial, than allowed. Each with file and line, all at once.
+        MixframeError: a protocol is missing or has bad lines, each named with file and line, all at
+            once; or as `with_audio`.
     """
-    import pandas as pd
-
     corpus = PUBLISHED[params.kind]
     roots = [Path(root) for root in entry["roots"]]
-    protocols = {name: _one_protocol(entry, corpus, name) for name in params.parts()}
     tables, problems = {}, []
-    for name, path in protocols.items():
-        tables[name], bad = protocol_file.read(path, corpus.form, params.trials[name])
+    for name in params.parts():
+        path = _one_protocol(entry, params.kind, name)
+        tables[name, path], bad = trialfiles.read(path, corpus.form, params.trials[name])
         problems += bad
-    if problems:
-        raise MixframeError(f"{len(problems):,} problems in protocols\n{listing(problems)}")
-    rows, left_out, missing, orphans = [], [], [], []
-    for name, path in protocols.items():
-        trials = tables[name]
-        files, twice = archives.audio(roots, corpus.parts[name], path, corpus.suffix)
-        problems += twice
-        for stem in sorted(files.keys() - set(trials["utterance"])):
-            orphans.append(f"{files[stem].ref.path}: {stem}{corpus.suffix} is not in {path}")
-            left_out.append(LeftOut(corpus.title, "-", stem, "-", "audio without a trial"))
-        division = trials["subset"] if corpus.subsets else pd.Series(name, index=trials.index)
-        trials = trials.assign(set=division.map(params.sets)).dropna(subset="set")
-        used, unusable = with_audio(trials, files, params.kind, params.decode, workers)
-        for trial, reason in unusable:
-            missing.append(f"{path}, line {trial.line}: {trial.utterance}: {reason}")
-            left_out.append(LeftOut(corpus.title, trial.set, trial.utterance, trial.label, reason))
-        rows.append(used)
-    for what, cases, allowed, key in (
-        ("trials without usable audio", missing, params.max_missing, "max_missing"),
-        ("audio files without a trial", orphans, params.max_orphans, "max_orphans"),
-    ):
-        if len(cases) > allowed:
-            problems.append(f"{len(cases):,} {what}, {key} allows {allowed:,}:")
-            problems += cases
-        elif cases:
-            log(f"  {corpus.title}: {len(cases):,} {what} (allowed: {allowed:,})")
-    if problems:
-        raise MixframeError(f"{corpus.title}: protocols and audio disagree\n{listing(problems)}")
-    table = pd.concat(rows, ignore_index=True)
-    table.attrs["left_out"] = left_out
-    return table
+    trialfiles.refuse(problems, "protocols")
+
+    def parts() -> Iterator[Part]:
+        for (name, path), trials in tables.items():
+            used = trials["subset"].map(params.sets) if corpus.subsets else params.sets[name]
+            listed = archives.audio(roots, corpus.parts[name], path, corpus.suffix)
+            yield trials.assign(set=used, file=str(path)), listed
+
+    return with_audio(parts(), corpus.title, params, params.max_orphans, workers)
 
 
-def _one_protocol(entry: dict[str, Any], corpus: Corpus, name: str) -> Path:
+def _one_protocol(entry: dict[str, Any], kind: str, name: str) -> Path:
+    corpus = PUBLISHED[kind]
     ending = corpus.parts[name].protocol
     paths = [Path(file["path"]) for file in entry["files"]]
     matching = [path for path in paths if archives.ends_in(path, ending)]
@@ -128,44 +114,87 @@ def _one_protocol(entry: dict[str, Any], corpus: Corpus, name: str) -> Path:
     return matching[0]
 
 
+Part = tuple["pd.DataFrame", Iterable[tuple[str, Target]]]
+"""Trials and the audio that belongs to them.
+
+Trials are as `trialfiles.parse` returns them, and file, where `line` is, and set; missing in trials
+that are not used. Audio is by utterance.
+"""
+
+
 def with_audio(
-    trials: "pd.DataFrame", files: dict[str, Target], name: str, decode: bool, workers: int
-) -> tuple["pd.DataFrame", list[tuple[Any, str]]]:
+    parts: Iterable[Part], title: str, params: Any, max_orphans: int, workers: int
+) -> "pd.DataFrame":
     """Join trials with what their audio holds.
 
     Args:
-        trials: what `metrics.protocol_file.parse` returns, and set.
-        files: audio by utterance.
-        name: of the cache of probed files.
+        title: of the corpus.
+        params: `Audited`, with a kind.
+        max_orphans: audio files that may belong to no trial.
+        workers: processes that probe audio.
 
     Returns:
-        rows of the manifest, and each trial without usable audio with the reason.
+        the columns of `mixframe.audio.manifest`, the protocol's other columns, and source_rate (Hz)
+        and source_channels of the recordings; `attrs["left_out"]` lists `LeftOut`.
 
     Raises:
-        MixframeError: another process is probing the same corpus, or a worker died.
+        MixframeError: more trials without usable audio, or more audio without a trial, than
+            allowed, or audio that is there twice, all at once; another process is probing the same
+            corpus, or a worker died.
     """
-    here = trials["utterance"].isin(files)
-    absent = [(trial, "no audio file") for trial in trials[~here].itertuples()]
-    trials = trials[here]
-    targets = [files[utterance] for utterance in trials["utterance"]]
-    cache = STATE / "probe" / f"{name}.jsonl"
-    probed = probe(targets, cache, decode, workers, f"probe {name}")
-    usable = [not result.problem for result in probed]
-    refs = [target.ref for target in targets]
-    rows = manifest_rows(trials).assign(
-        path=[ref.path for ref in refs],
-        offset=[ref.offset for ref in refs],
-        n_bytes=[ref.n_bytes for ref in refs],
-        samples=[result.samples for result in probed],
-        source_rate=[result.rate for result in probed],
-        source_channels=[result.channels for result in probed],
-    )
-    broken = [
-        (trial, f"{ref.path}: {result.problem}")
-        for trial, ref, result in zip(trials.itertuples(), refs, probed, strict=True)
-        if result.problem
-    ]
-    return rows[usable], absent + broken
+    import pandas as pd
+
+    rows, left_out, problems = [], [], []
+    missing: list[str] = []
+    orphans: list[str] = []
+    for trials, listed in parts:
+        files: dict[str, Target] = {}
+        for name, item in listed:
+            if name in files:
+                problems.append(f"{item.ref.path}: {name} is in {files[name].ref.path} already")
+            files[name] = item
+        lists = " or ".join(trials["file"].unique())
+        for stem in sorted(files.keys() - set(trials["utterance"])):
+            orphans.append(f"{files[stem].ref.path}: {stem} is not in {lists}")
+            left_out.append(LeftOut(title, "-", stem, "-", "audio without a trial"))
+        trials = trials.dropna(subset="set")
+        here = trials["utterance"].isin(files)
+        targets = [files[utterance] for utterance in trials.loc[here, "utterance"]]
+        cache = STATE / "probe" / f"{params.kind}.jsonl"
+        probed = probe(targets, cache, params.decode, workers, f"probe {params.kind}")
+        refs = [target.ref for target in targets]
+        reasons = pd.Series("no audio file", trials.index)
+        reasons[here] = [
+            result.problem and f"{ref.path}: {result.problem}"
+            for ref, result in zip(refs, probed, strict=True)
+        ]
+        bad = reasons != ""
+        for trial, reason in zip(trials[bad].itertuples(), reasons[bad], strict=True):
+            missing.append(f"{trial.file}, line {trial.line}: {trial.utterance}: {reason}")
+            left_out.append(LeftOut(title, trial.set, trial.utterance, trial.label, reason))
+        table = manifest_rows(trials[here].drop(columns="file")).assign(
+            path=[ref.path for ref in refs],
+            offset=[ref.offset for ref in refs],
+            n_bytes=[ref.n_bytes for ref in refs],
+            samples=[result.samples for result in probed],
+            source_rate=[result.rate for result in probed],
+            source_channels=[result.channels for result in probed],
+        )
+        rows.append(table[~bad[here]])
+    for what, cases, allowed, key in (
+        ("trials without usable audio", missing, params.max_missing, "max_missing"),
+        ("audio files without a trial", orphans, max_orphans, "max_orphans"),
+    ):
+        if len(cases) > allowed:
+            problems.append(f"{len(cases):,} {what}, {key} allows {allowed:,}:")
+            problems += cases
+        elif cases:
+            log(f"  {title}: {len(cases):,} {what} (allowed: {allowed:,})")
+    if problems:
+        raise MixframeError(f"{title}: protocols and audio disagree\n{listing(problems)}")
+    table = pd.concat(rows, ignore_index=True)
+    table.attrs["left_out"] = left_out
+    return table
 
 
 def manifest_rows(trials: "pd.DataFrame") -> "pd.DataFrame":

@@ -10,15 +10,17 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import IO, Self
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Self
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import free_bytes, need_space
 from mixframe.base.progress import MIB, progress_bytes
 
 CHUNK = 128 * 1024
+MAX_RATIO = 200
+"""Unpacked bytes per archive byte. FLAC archives are near 1, text below 30; a bomb near 1,000."""
 RATIO_APPLIES_FROM = 16 * MIB
 """Unpacked bytes below which a high compression ratio is no sign of a bomb."""
 MAX_PADDING = 16 * MIB
@@ -54,7 +56,6 @@ def extract(
     folder: Path,
     wanted: Callable[[str], bool] | None = None,
     max_bytes: int | None = None,
-    max_ratio: float = 200.0,
 ) -> None:
     """Unpack the files of a tar (plain, gz, bz2, xz) or zip into a new `folder`, all or none.
 
@@ -67,8 +68,6 @@ def extract(
             an interrupted attempt left there is removed first.
         wanted: called with a member's name; False leaves the member out. All members are checked.
         max_bytes: most bytes to unpack; the free disk space is always a limit.
-        max_ratio: most unpacked bytes per archive byte, applied from 16 MiB on. FLAC archives are
-            near 1, text below 30; a bomb is near 1,000.
 
     Raises:
         MixframeError: `folder` exists; the archive is cut, damaged, encrypted, of another kind or
@@ -80,31 +79,49 @@ def extract(
         raise MixframeError(f"{folder}: already there; remove it to unpack {archive} again")
     if not archive.is_file():
         raise MixframeError(f"{archive}: no such archive")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    target = folder.with_name(f".{folder.name}.unpacking")
-    if target.exists():
-        shutil.rmtree(target)
-    size = archive.stat().st_size
+    size, free = archive.stat().st_size, free_bytes(folder.parent)
     if wanted is None:
         need_space(folder.parent, size, f"unpacking {archive.name}")
-    by_ratio = max(RATIO_APPLIES_FROM, int(max_ratio * size))
-    limits = [
-        (free_bytes(folder.parent), "the free disk space"),
-        (by_ratio, f"{max_ratio:g} times its own size: is it a decompression bomb?"),
-    ]
-    if max_bytes is not None:
-        limits.append((max_bytes, "the limit for this archive"))
-    guard = _Guard(archive, wanted, *min(limits))
-    try:
-        target.mkdir()
+    allowed, limit = min(
+        (free, "the free disk space"),
+        (free if max_bytes is None else max_bytes, "the limit for this archive"),
+        (
+            max(RATIO_APPLIES_FROM, MAX_RATIO * size),
+            f"{MAX_RATIO} times its own size: is it a decompression bomb?",
+        ),
+    )
+    target = folder.with_name(f".{folder.name}.unpacking")
+    shutil.rmtree(target, ignore_errors=True)
+    member = ""
+
+    def positions() -> Iterator[int]:
+        nonlocal member
+        unpacked = 0
         with archive.open("rb") as stream:
             is_zip = stream.read(4) in ZIP_STARTS
             stream.seek(0)
-            write = _write_zip if is_zip else _write_tar
-            progress_bytes(write(stream, target, guard), size, f"unpacking {archive.name}")
+            for member, problem, n_bytes, content in (_of_zip if is_zip else _of_tar)(stream):
+                if problem := _name_problem(member) or problem:
+                    raise MixframeError(problem)
+                if content and (wanted is None or wanted(member)):
+                    unpacked += n_bytes
+                    if unpacked > allowed:
+                        raise MixframeError(f"unpacks to {unpacked:,} bytes or more, over {limit}")
+                    (target / member).parent.mkdir(parents=True, exist_ok=True)
+                    with content() as source, (target / member).open("xb") as out:
+                        shutil.copyfileobj(source, out, CHUNK)
+                        if out.tell() != n_bytes:
+                            what = f"{out.tell():,} bytes, but {n_bytes:,} are declared"
+                            raise zipfile.BadZipFile(what)
+                yield stream.tell()
+
+    try:
+        target.mkdir(parents=True)
+        progress_bytes(positions(), size, f"unpacking {archive.name}")
         target.replace(folder)
-    except (*DAMAGE, NotImplementedError, OSError) as error:
-        raise guard.refused(_reason(error)) from error
+    except (*DAMAGE, NotImplementedError, OSError, MixframeError) as error:
+        where = f", member {member!r}" if member else ""
+        raise MixframeError(f"{archive}{where}: {_reason(error)}; nothing was unpacked") from error
     finally:
         shutil.rmtree(target, ignore_errors=True)
 
@@ -115,62 +132,44 @@ def _reason(error: Exception) -> str:
     if isinstance(error, NotImplementedError):
         return f"not supported ({error})"
     # bz2 and gzip report damage as an OSError without a number.
-    if isinstance(error, OSError) and error.errno:
+    if isinstance(error, MixframeError) or (isinstance(error, OSError) and error.errno):
         return str(error)
     return f"cut or damaged ({str(error) or type(error).__name__})"
 
 
-@dataclass
-class _Guard:
-    """Checks every member of an archive before it is written."""
-
-    archive: Path
-    wanted: Callable[[str], bool] | None
-    allowed: int
-    limit: str
-    n_bytes: int = 0
-    member: str = ""
-    places: set[PurePosixPath] = field(default_factory=set)
-
-    def refused(self, reason: str) -> MixframeError:
-        where = f", member {self.member!r}" if self.member else ""
-        return MixframeError(f"{self.archive}{where}: {reason}; nothing was unpacked")
-
-    def accepts(self, name: str, problem: str, is_folder: bool, n_bytes: int) -> bool:
-        """Tell whether to write the next member.
-
-        Args:
-            problem: what it is, if neither a file nor a folder.
-            n_bytes: its size as declared; both formats yield no more than that.
-        """
-        self.member = name
-        # Backslashes and drive letters are separators and roots on Windows only.
-        parts = name.replace("\\", "/").split("/")
-        if parts[0] == "" or parts[0].endswith(":"):
-            raise self.refused("an absolute name")
-        if ".." in parts or "\0" in name:
-            raise self.refused("a name that leaves the folder")
-        if problem:
-            raise self.refused(f"{problem}, expected only files and folders")
-        if is_folder or (self.wanted is not None and not self.wanted(name)):
-            return False
-        place = PurePosixPath(name)
-        if place in self.places:
-            raise self.refused("another member has the same name")
-        self.places.add(place)
-        self.n_bytes += n_bytes
-        if self.n_bytes > self.allowed:
-            raise self.refused(f"unpacks to {self.n_bytes:,} bytes or more, over {self.limit}")
-        return True
+def _name_problem(name: str) -> str:
+    # Backslashes and drive letters are separators and roots on Windows only.
+    parts = name.replace("\\", "/").split("/")
+    if parts[0] == "" or parts[0].endswith(":"):
+        return "an absolute name"
+    return "a name that leaves the folder" if ".." in parts or "\0" in name else ""
 
 
-def _write_tar(stream: IO[bytes], target: Path, guard: _Guard) -> Iterator[int]:
-    """Write the members that the guard accepts, yielding how many bytes of the tar were read."""
+class _Member(NamedTuple):
+    """A member of an archive.
+
+    Attributes:
+        problem: what it is, if neither a file nor a folder.
+        n_bytes: its size as declared.
+        content: opens it; None for a folder.
+    """
+
+    name: str
+    problem: str
+    n_bytes: int
+    content: Callable[[], Any] | None
+
+
+def _of_tar(stream: IO[bytes]) -> Iterator[_Member]:
     with tarfile.open(fileobj=stream, mode="r:*", tarinfo=TarHeader) as tar:
         for info in tar:
-            if guard.accepts(info.name, _tar_problem(info), info.isdir(), info.size):
-                tar.extract(info, target, set_attrs=False, filter="data")
-            yield stream.tell()
+            problem = "" if info.isreg() or info.isdir() else SPECIAL
+            if info.issym() or info.islnk():
+                problem = f"a link to '{info.linkname}'"
+            elif info.issparse():
+                problem = "a sparse file"
+            content = None if info.isdir() else partial(tar.extractfile, info)
+            yield _Member(info.name, problem, info.size, content)
         # The checksum of a compressed stream comes after the padding that ends the tar.
         assert tar.fileobj is not None, "the archive is open"
         padding = 0
@@ -180,30 +179,15 @@ def _write_tar(stream: IO[bytes], target: Path, guard: _Guard) -> Iterator[int]:
                 raise tarfile.ReadError(f"more than {MAX_PADDING:,} bytes follow the last member")
 
 
-def _tar_problem(info: tarfile.TarInfo) -> str:
-    if info.issym() or info.islnk():
-        return f"a link to '{info.linkname}'"
-    if info.issparse():
-        return "a sparse file"
-    return "" if info.isreg() or info.isdir() else SPECIAL
-
-
-def _write_zip(stream: IO[bytes], target: Path, guard: _Guard) -> Iterator[int]:
-    """Write the members that the guard accepts, yielding how many bytes of the zip were read."""
+def _of_zip(stream: IO[bytes]) -> Iterator[_Member]:
     with zipfile.ZipFile(stream) as archive:
         for info in archive.infolist():
-            if guard.accepts(info.filename, _zip_problem(info), info.is_dir(), info.file_size):
-                size = Path(archive.extract(info, target)).stat().st_size
-                if size != info.file_size:
-                    raise zipfile.BadZipFile(f"{size:,} bytes, but {info.file_size:,} are declared")
-            yield stream.tell()
-
-
-def _zip_problem(info: zipfile.ZipInfo) -> str:
-    if info.flag_bits & 1:
-        return "encrypted"
-    # The high half holds the Unix mode, if the archive was made on such a system.
-    mode = stat.S_IFMT(info.external_attr >> 16)
-    if mode == stat.S_IFLNK:
-        return "a link"
-    return "" if mode in (0, stat.S_IFREG, stat.S_IFDIR) else SPECIAL
+            # The high half holds the Unix mode, if the archive was made on such a system.
+            mode = stat.S_IFMT(info.external_attr >> 16)
+            problem = "" if mode in (0, stat.S_IFREG, stat.S_IFDIR) else SPECIAL
+            if info.flag_bits & 1:
+                problem = "encrypted"
+            elif mode == stat.S_IFLNK:
+                problem = "a link"
+            content = None if info.is_dir() else partial(archive.open, info)
+            yield _Member(info.filename, problem, info.file_size, content)

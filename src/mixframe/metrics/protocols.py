@@ -11,24 +11,29 @@ ASV scores, for the min t-DCF: the 2019 file (`source key score`), or that of 20
 score`) with the ASV `trial_metadata.txt` beside it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file
-from mixframe.metrics import protocol_file
+from mixframe.metrics import trialfiles
 from mixframe.metrics.detection import FloatArray
-from mixframe.metrics.scorefiles import Problems, align, named, read_keys, read_scores, text_lines
+from mixframe.metrics.scorefiles import KEYS, align, by_trial, named, read_scores
+from mixframe.metrics.trialfiles import Format
 
 PUBLISHED = "eval"
 """The subset of the 2021 keys over which published figures are pooled."""
 EVERY = "all"
 """In place of a subset: all of them."""
 
-ASV_KEYS = ("target", "nontarget", "spoof")
+ASV_KINDS = ("target", "nontarget", "spoof")
+ASV_2019 = Format("_ kind score", choices={"kind": ASV_KINDS}, distributed=False)
+ASV_2021 = Format("_ trial score", distributed=False)
+ASV_2021_KEYS = Format(
+    "_ trial _ _ _ kind _ subset", choices={"kind": ASV_KINDS}, distributed=False
+)
 
 
 @dataclass(frozen=True)
@@ -73,23 +78,20 @@ def read(path: Path) -> pd.DataFrame:
 
         table = manifest.read(need_file(path)).drop(columns=["subset", "regions"])
         return table.rename(columns={"utterance": "trial", "set": "subset"})
-    first = text_lines(path, "keys")[0]
+    first = trialfiles.first_line(path, "keys")
     n_columns = len(first.split())
     if "\t" in first or first.startswith("filename") or n_columns == 2:
-        return read_keys(path)
-    if n_columns not in protocol_file.BY_COLUMNS:
-        raise MixframeError(
-            f"{path}, line 1: {_separator(first)}{n_columns} columns in {first[:80]!r}; expected "
+        form = KEYS
+    elif n_columns in trialfiles.BY_COLUMNS:
+        form = replace(trialfiles.BY_COLUMNS[n_columns], distributed=False)
+    else:
+        raise trialfiles.unknown_form(
+            path,
+            first,
             "the header 'filename<TAB>cm-label', or 5 (2019), 8 (2021 LA), 10 (ASVspoof 5) or 13 "
-            "(2021 DF) columns separated by spaces"
+            "(2021 DF) columns separated by spaces",
         )
-    table = protocol_file.parse(path, protocol_file.BY_COLUMNS[n_columns], file_names=False)
-    return table.drop(columns="line").rename(columns={"utterance": "trial"})
-
-
-def _separator(line: str) -> str:
-    name = next((name for c, name in ((",", "comma"), (";", "semicolon")) if c in line), None)
-    return f"wrong separator ({name}), " if name else ""
+    return by_trial(trialfiles.parse(path, form, what="keys"))
 
 
 def join(scores: Path, keys: Path, subset: str | None = None) -> Trials:
@@ -146,53 +148,26 @@ def read_asv(scores: Path, keys: Path | None = None, subset: str | None = None) 
         MixframeError: a line of another form, a score that is not a finite number, files of
             different trials, or a kind of trial that is absent; one message lists the lines.
     """
-    problems = Problems(scores)
-    rows = []
-    for number, line in enumerate(text_lines(scores, "ASV scores"), start=1):
-        parts = line.split()
-        if len(parts) != 3:
-            problems.add(number, f"{len(parts)} columns in {line[:80]!r}, expected 3")
-            continue
-        kind = parts[1]
-        if keys is None and kind not in ASV_KEYS:
-            hint = "; the ASV scores of 2021 need --asv-keys" if number == 1 else ""
-            problems.add(number, f"key {kind!r}, expected {', '.join(ASV_KEYS)}{hint}")
-        rows.append((kind, problems.check_score(parts[2], number)))
-    problems.raise_any()
-    if keys is not None:
-        rows = _with_keys(rows, keys, scores, subset)
-    values = pd.DataFrame(rows, columns=["key", "score"])
-    by_kind = {k: values.loc[values["key"] == k, "score"].to_numpy(np.float64) for k in ASV_KEYS}
+    if keys is None:
+        what = "ASV scores of 2019 (those of 2021 need --asv-keys)"
+        table = trialfiles.parse(scores, ASV_2019, what=what)
+    else:
+        table = trialfiles.parse(scores, ASV_2021, what="ASV scores")
+        known = trialfiles.parse(keys, ASV_2021_KEYS, what="ASV keys")
+        if len(table) != len(known):
+            raise MixframeError(
+                f"{scores} has {len(table)} trials, {keys} has {len(known)}; expected the same ones"
+            )
+        differ = table.loc[table["trial"] != known["trial"], "trial"]
+        if len(differ):
+            raise MixframeError(
+                named(differ.tolist(), f"trials of {scores} are on another line of {keys}")
+            )
+        table["kind"] = known["kind"]
+        if subset not in (None, EVERY):
+            table = table[known["subset"] == subset]
+    by_kind = {k: table.loc[table["kind"] == k, "score"].to_numpy() for k in ASV_KINDS}
     for kind, of_kind in by_kind.items():
         if not of_kind.size:
             raise MixframeError(f"{scores}: 0 {kind} trials, expected at least one of each kind")
     return AsvScores(**by_kind)
-
-
-def _with_keys(
-    rows: list[tuple[str, float]], keys: Path, scores: Path, subset: str | None
-) -> list[tuple[str, float]]:
-    """Return (key, score) of the rows (trial, score) that the keys put into the subset."""
-    problems, kept, differ = Problems(keys), [], []
-    lines = text_lines(keys, "ASV keys")
-    if len(lines) != len(rows):
-        raise MixframeError(
-            f"{scores} has {len(rows)} trials, {keys} has {len(lines)}; expected the same ones"
-        )
-    for number, (line, (trial, score)) in enumerate(zip(lines, rows, strict=True), start=1):
-        parts = line.split()
-        if len(parts) != 8 or parts[5] not in ASV_KEYS:
-            problems.add(
-                number,
-                f"{line[:80]!r}, expected 8 columns with {', '.join(ASV_KEYS)} in the sixth",
-            )
-            continue
-        if parts[1] != trial:
-            differ.append(trial)
-        if subset in (None, EVERY, parts[7]):
-            kept.append((parts[5], score))
-    problems.raise_any()
-    if differ:
-        text = f"trials of {scores} are on another line of {keys}"
-        raise MixframeError(named(differ, text))
-    return kept

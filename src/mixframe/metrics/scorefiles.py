@@ -4,33 +4,36 @@ Read by content, not by name:
 
 - ASVspoof 5: tab-separated, header `filename<TAB>cm-score`; keys `filename<TAB>cm-label`.
 - 2021: `trial score`, separated by spaces, no header.
-- 2019: `utterance attack key score`, separated by spaces, no header (attack `-` for bona fide).
+- 2019: `utterance attack key score`, separated by spaces, no header.
 
 Written in the ASVspoof 5 format. In memory a file is a table with the columns `trial` and `score`,
 or `trial` and `label`, in the order of the file.
 """
 
-import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from mixframe.base.errors import MixframeError, listing
-from mixframe.base.files import atomic_path, need_file
+from mixframe.base.files import atomic_path
 from mixframe.base.labels import LABELS
+from mixframe.metrics import trialfiles
+from mixframe.metrics.trialfiles import Format
 
-SCORES = "filename\tcm-score"
-KEYS = "filename\tcm-label"
-"""Headers of the ASVspoof 5 files."""
+HEADER = "filename\tcm-score"
+SCORES = Format("utterance\tscore", "\t", HEADER, distributed=False)
+KEYS = Format("utterance\tlabel", "\t", "filename\tcm-label", distributed=False)
+SPACED = {
+    2: Format("utterance score", distributed=False),
+    4: Format("utterance _ label score", distributed=False),
+}
+"""The score files separated by spaces, 2021 and 2019, by the number of their columns."""
 
-SPACED = {2: ("trial", "score"), 4: ("trial", "attack", "label", "score")}
-"""Columns of the score files separated by spaces, 2021 and 2019, by their number."""
-
+NAME = r"\S([^\t\r\n]*\S)?"
+"""Of a trial that can be written."""
 NAMED = 5
 """Trials named in a message about many."""
 
@@ -38,44 +41,34 @@ NAMED = 5
 def read_scores(path: Path) -> pd.DataFrame:
     """Read a score file in any of the three formats.
 
-    Args:
-        path: the file, UTF-8.
-
     Returns:
-        Columns `trial` (str) and `score` (float64, finite); of a 2019 file also `attack` and
-        `label` (str). One row a line, in file order, trials unique.
+        Columns `trial` (str) and `score` (float64, finite); of a 2019 file also `label` (str). One
+        row a line, in file order, trials unique.
 
     Raises:
-        MixframeError: the file is missing, empty or not text; or lines are wrong: separator,
-            number of columns, header missing, score not a finite number, label unknown, trial
-            repeated. One message lists up to 20 of them as file:line (from 1).
+        MixframeError: the file is missing, empty or of no known format; or lines are wrong: bytes
+            that are not UTF-8, number of columns, header missing, score not a finite number, label
+            unknown, trial repeated. One message lists up to 20 of them with their line.
     """
-    lines = text_lines(path, "scores")
-    first = lines[0]
-    if _is_header(first) or first.count("\t") == 1:
-        return _read_tabbed(path, lines, SCORES, ("trial", "score"))
+    first = trialfiles.first_line(path, "scores")
     n_columns = len(first.split())
-    if "\t" not in first and n_columns in SPACED:
-        return _read_lines(Problems(path), lines, 0, SPACED[n_columns], tabs=False)
-    separator = next((name for c, name in ((",", "comma"), (";", "semicolon")) if c in first), None)
-    what = f"wrong separator ({separator})" if separator else f"{n_columns} columns"
-    raise MixframeError(
-        f"{path}:1: {what} in {first[:80]!r}; expected a tab-separated file with the header "
-        "'filename<TAB>cm-score', lines of 'trial score', or lines of "
-        "'utterance attack key score'"
-    )
+    if first.startswith("filename") or first.count("\t") == 1:
+        form = SCORES
+    elif n_columns in SPACED:
+        form = SPACED[n_columns]
+    else:
+        raise trialfiles.unknown_form(
+            path,
+            first,
+            "a tab-separated file with the header 'filename<TAB>cm-score', lines of 'trial score', "
+            "or lines of 'utterance attack key score'",
+        )
+    return by_trial(trialfiles.parse(path, form, what="a score file"))
 
 
-def read_keys(path: Path) -> pd.DataFrame:
-    """Read a key file: header `filename<TAB>cm-label`, labels `bonafide` or `spoof`.
-
-    Returns:
-        Columns `trial` and `label` (str), one row a line, in file order, trials unique.
-
-    Raises:
-        MixframeError: as `read_scores`.
-    """
-    return _read_tabbed(path, text_lines(path, "keys"), KEYS, ("trial", "label"))
+def by_trial(table: pd.DataFrame) -> pd.DataFrame:
+    """Give a table of `trialfiles.parse` the words of score files: `trial`, and no line numbers."""
+    return table.drop(columns="line").rename(columns={"utterance": "trial"})
 
 
 def write_scores(path: Path, trials: Sequence[str], scores: ArrayLike) -> None:
@@ -92,29 +85,20 @@ def write_scores(path: Path, trials: Sequence[str], scores: ArrayLike) -> None:
             the format, or a score is NaN or infinite.
     """
     values = np.asarray(scores, dtype=np.float64)
-    if values.shape != (len(trials),):
+    if len(trials) == 0 or values.shape != (len(trials),):
         raise MixframeError(
             f"{path}: not written: {len(trials)} trials, values of shape {values.shape}"
         )
-    if len(trials) == 0:
-        raise MixframeError(f"{path}: not written: 0 trials")
-    seen = set()
-    for trial in trials:
-        if not trial or trial != trial.strip() or any(c in trial for c in "\t\r\n"):
-            raise MixframeError(
-                f"{path}: not written: trial name {trial!r}, expected a name without tabs, line "
-                "breaks and outer spaces"
-            )
-        if trial in seen:
-            raise MixframeError(f"{path}: not written: duplicate trial {trial!r}")
-        seen.add(trial)
-    finite = np.isfinite(values).tolist()
-    bad = [trial for trial, is_good in zip(trials, finite, strict=True) if not is_good]
-    if bad:
-        text = f"of {values.size} scores are NaN or infinite"
-        raise MixframeError(f"{path}: not written: {named(bad, text)}")
+    names = pd.Series(trials, dtype=object)
+    for bad, text in (
+        (~names.str.fullmatch(NAME), "names of trials are empty, or have tabs or outer spaces"),
+        (names.duplicated(), "trials are there already"),
+        (~np.isfinite(values), f"of {values.size} scores are NaN or infinite"),
+    ):
+        if bad.any():
+            raise MixframeError(f"{path}: not written: {named(names[bad].map(repr), text)}")
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
-        out.write(SCORES + "\n")
+        out.write(HEADER + "\n")
         lines = zip(trials, values.tolist(), strict=True)
         out.writelines(f"{trial}\t{value!r}\n" for trial, value in lines)
 
@@ -159,13 +143,13 @@ def align(scores: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
     if len(infinite):
         problems.append(named(infinite, "scores are NaN or infinite"))
     _refuse(problems)
-    by_trial = scores.set_index("trial").reindex(keys["trial"])
+    ordered = scores.set_index("trial").reindex(keys["trial"])
     if "label" in scores:
-        differ = by_trial["label"].to_numpy() != keys["label"].to_numpy()
+        differ = ordered["label"].to_numpy() != keys["label"].to_numpy()
         if differ.any():
             text = "labels of the score file are not those of the keys"
             _refuse([named(keys.loc[differ, "trial"], text)])
-    return keys.assign(score=by_trial["score"].to_numpy(np.float64))
+    return keys.assign(score=ordered["score"].to_numpy(np.float64))
 
 
 def by_class(aligned: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -186,128 +170,6 @@ def sign_warning(eer: float) -> str | None:
         f"EER {100 * eer:.2f} % is above 50 %: the sign of the scores may be swapped; "
         "a higher score must mean more bona fide"
     )
-
-
-class Problems:
-    """The problems of one file, each with its line, raised together."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.texts: list[str] = []
-
-    def add(self, number: int, text: str) -> None:
-        """Note a problem of a line, counted from 1."""
-        self.texts.append(f"{self.path}:{number}: {text}")
-
-    def check_trial(self, trial: str, number: int, seen: dict[str, int]) -> None:
-        """Note an empty or repeated trial; `seen` has the line of every earlier one."""
-        if not trial:
-            self.add(number, "trial name is empty")
-        earlier = seen.setdefault(trial, number)
-        if earlier != number:
-            self.add(number, f"duplicate trial {trial!r}, first on line {earlier}")
-
-    def check_score(self, text: str, number: int) -> float:
-        """Return a score, noting one that is not a finite number."""
-        try:
-            # float() also takes digit groups ("1_000"), which no other reader of the format does.
-            value = float(text.replace("_", "?"))
-        except ValueError:
-            self.add(number, f"score {text!r} is not a number")
-            return math.nan
-        if not math.isfinite(value):
-            kind = "NaN" if math.isnan(value) else "infinite"
-            self.add(number, f"score {text!r} is {kind}, expected a finite number")
-        return value
-
-    def check_label(self, label: str, number: int) -> None:
-        """Note a label that is neither bonafide nor spoof."""
-        if label not in LABELS:
-            self.add(number, f"label {label!r}, expected bonafide or spoof")
-
-    def raise_any(self) -> None:
-        """Raise one error with all problems noted, if there are any."""
-        if self.texts:
-            count = "1 problem" if len(self.texts) == 1 else f"{len(self.texts)} problems"
-            raise MixframeError(f"{self.path}: {count}:\n{listing(self.texts)}")
-
-
-def text_lines(path: Path, what: str) -> list[str]:
-    """Return the lines of a text file.
-
-    Args:
-        what: what the file should hold, for the message.
-
-    Raises:
-        MixframeError: the file is missing, empty, empty below its header, or not UTF-8.
-    """
-    try:
-        text = need_file(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise MixframeError(
-            f"{path}: not UTF-8 text (byte {error.start}), expected a file of {what}"
-        ) from error
-    lines = text.rstrip().split("\n") if text.strip() else []
-    if not lines:
-        raise MixframeError(f"{path}: the file is empty, expected {what}")
-    if len(lines) == 1 and lines[0] in (SCORES, KEYS):
-        raise MixframeError(f"{path}: the file is empty below its header, expected {what}")
-    return lines
-
-
-def _is_header(line: str) -> bool:
-    return re.split(r"[\s,;]", line)[0] == "filename"
-
-
-def _read_tabbed(
-    path: Path, lines: list[str], header: str, columns: tuple[str, ...]
-) -> pd.DataFrame:
-    """Read the lines of an ASVspoof 5 file, noting a header that is not as it should be."""
-    problems = Problems(path)
-    first = lines[0]
-    if first != header:
-        expected = header.replace("\t", "<TAB>")
-        if first in (SCORES, KEYS):
-            what, wanted = ("scores", "keys") if first == SCORES else ("keys", "scores")
-            raise MixframeError(f"{path}:1: this is a file of {what}, expected {wanted}")
-        if _is_header(first):
-            problems.add(1, f"header {first[:80]!r}, expected '{expected}' (separated by one tab)")
-        else:
-            problems.add(1, f"missing header '{expected}'")
-    return _read_lines(problems, lines, int(_is_header(first)), columns, tabs=True)
-
-
-def _read_lines(
-    problems: Problems, lines: list[str], start: int, columns: tuple[str, ...], tabs: bool
-) -> pd.DataFrame:
-    """Read lines from `start` on; columns trial, score and label are checked.
-
-    Raises:
-        MixframeError: the problems noted so far and those of all lines.
-    """
-    separator = "one tab" if tabs else "spaces"
-    seen: dict[str, int] = {}
-    rows = []
-    for number, line in enumerate(lines[start:], start=start + 1):
-        if not line.strip():
-            problems.add(number, "blank line")
-            continue
-        parts: list[Any] = line.split("\t") if tabs else line.split()
-        if len(parts) != len(columns) or (not tabs and "\t" in line):
-            problems.add(
-                number,
-                f"wrong separator or number of columns in {line[:80]!r}, "
-                f"expected {len(columns)} columns separated by {separator}",
-            )
-            continue
-        problems.check_trial(parts[0], number, seen)
-        if columns[-1] == "score":
-            parts[-1] = problems.check_score(parts[-1], number)
-        if "label" in columns:
-            problems.check_label(parts[columns.index("label")], number)
-        rows.append(parts)
-    problems.raise_any()
-    return pd.DataFrame(dict(zip(columns, zip(*rows, strict=True), strict=True)))
 
 
 def named(trials: Sequence[str] | pd.Series, text: str) -> str:

@@ -8,7 +8,7 @@ its id alone, so the number of workers changes nothing.
 
 import hashlib
 import tarfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
@@ -115,8 +115,7 @@ class Protocol(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Protocol":
-        for side in ("seen", "unseen"):
-            names = sets_of(side)
+        for names in SIDES.values():
             total = sum(getattr(self.sets, name).share for name in names)
             if abs(total - 1) > 1e-6:
                 raise ValueError(f"the shares of {', '.join(names)} add up to {total:g}, not 1")
@@ -139,25 +138,11 @@ class Protocol(Section):
         }.get(set_name, self.attacks_eval)
 
 
-class Plan(NamedTuple):
-    """What is fixed of a set: whose voices it takes and how its ids start."""
-
-    side: str
-    code: str
-
-
-PLANS = {
-    "train": Plan("seen", "D_T"),
-    "dev": Plan("seen", "D_D"),
-    "eval_seen": Plan("seen", "D_S"),
-    "eval_unseen": Plan("unseen", "D_U"),
-    "eval_partial": Plan("unseen", "D_P"),
+SIDES = {
+    "seen": ("train", "dev", "eval_seen"),
+    "unseen": ("eval_unseen", "eval_partial"),
 }
-
-
-def sets_of(side: str) -> list[str]:
-    """Return the sets of one side."""
-    return [name for name, plan in PLANS.items() if plan.side == side]
+"""The sets that each side's voices are shared out to."""
 
 
 @dataclass(frozen=True)
@@ -273,22 +258,6 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, *map(stable_hash, names)]))
 
 
-class Scanned(NamedTuple):
-    """What is known of a prompt after decoding it.
-
-    Attributes:
-        content: hash of the samples.
-        lost: how many parts were dropped for which reason.
-        problem: why it could not be used; "" if it could.
-    """
-
-    prompt: Piece
-    content: bytes
-    pieces: list[Piece]
-    lost: Counter[str]
-    problem: str
-
-
 def _prompts(params: Protocol, entry: dict[str, Any]) -> list[Piece]:
     """List the members of the voices' tars that the patterns do not exclude."""
     tars = {Path(file["path"]).stem: Path(file["path"]) for file in entry["files"]}
@@ -309,11 +278,13 @@ def _prompts(params: Protocol, entry: dict[str, Any]) -> list[Piece]:
     return prompts
 
 
-def _scan_prompts(params: Pieces, prompts: list[Piece]) -> list[Scanned]:
-    return [_scan_prompt(params, prompt) for prompt in prompts]
+def _scan_prompt(params: Pieces, prompt: Piece) -> tuple[bytes, list[Piece], Counter[str], str]:
+    """Decode a prompt.
 
-
-def _scan_prompt(params: Pieces, prompt: Piece) -> Scanned:
+    Returns:
+        hash of the samples; its pieces; how many parts were dropped for which reason; why the
+        prompt cannot be used, "" if it can.
+    """
     pcm, problem = np.zeros(0, dtype=np.int16), "no samples"
     # A length of 0 stands for the rest of the tar in an AudioRef.
     if prompt.source.n_bytes:
@@ -323,8 +294,7 @@ def _scan_prompt(params: Pieces, prompt: Piece) -> Scanned:
             problem = str(error)
     intervals, lost = cut(pcm / 32768.0, params)
     pieces = [replace(prompt, start=start, end=end) for start, end in intervals]
-    content = hashlib.sha256(pcm.tobytes()).digest()
-    return Scanned(prompt, content, pieces, lost, "" if pcm.size else problem)
+    return hashlib.sha256(pcm.tobytes()).digest(), pieces, lost, "" if pcm.size else problem
 
 
 Runner = Callable[..., Iterator[Any]]
@@ -335,22 +305,21 @@ def _scan(
 ) -> tuple[list[Piece], list[str], Counter[str]]:
     """Decode every prompt once; return the pieces, the unreadable prompts and other losses."""
     prompts = _prompts(params, entry)
-    chunks = [prompts[i : i + 32] for i in range(0, len(prompts), 32)]
     pieces: list[Piece] = []
     unreadable: list[str] = []
     dropped: Counter[str] = Counter()
     heard: set[bytes] = set()
-    scanned = run(partial(_scan_prompts, params.pieces), chunks)
-    for results in progress(scanned, len(chunks), "decode prompts", "blocks of prompts"):
-        for prompt, content, cut_out, lost, problem in results:
-            if problem:
-                unreadable.append(f"{prompt.path}: {problem}")
-            elif content in heard:
-                dropped["duplicate"] += 1
-            else:
-                heard.add(content)
-                dropped += lost
-                pieces += cut_out
+    scanned = run(partial(_scan_prompt, params.pieces), prompts)
+    shown = progress(scanned, len(prompts), "decode prompts", "prompts")
+    for prompt, (content, cut_out, lost, problem) in zip(prompts, shown, strict=True):
+        if problem:
+            unreadable.append(f"{prompt.path}: {problem}")
+        elif content in heard:
+            dropped["duplicate"] += 1
+        else:
+            heard.add(content)
+            dropped += lost
+            pieces += cut_out
     if len(unreadable) > params.max_unreadable:
         raise MixframeError(
             f"{len(unreadable)} prompts are unreadable, max_unreadable allows "
@@ -367,13 +336,12 @@ def _hold_out(params: Protocol, seed: int, pieces: list[Piece]) -> dict[str, lis
     All pieces of a prompt go to one set, and so do the prompts of one path in all voices of a
     side, which are one text in several languages.
     """
-    by_set: dict[str, list[Piece]] = {name: [] for name in PLANS}
-    for side in ("seen", "unseen"):
-        names = sets_of(side)
-        by_path: dict[str, list[Piece]] = {}
+    by_set: dict[str, list[Piece]] = {name: [] for name in Sets.model_fields}
+    for side, names in SIDES.items():
+        by_path: dict[str, list[Piece]] = defaultdict(list)
         for piece in pieces:
             if params.voices[piece.voice].side == side:
-                by_path.setdefault(piece.prompt, []).append(piece)
+                by_path[piece.prompt].append(piece)
         paths = sorted(by_path)
         given = 0
         for index in generator(seed, "prompts", side).permutation(len(paths)):
@@ -398,9 +366,9 @@ def _targets(
     Returns:
         by attack, in the order of the voices' names.
     """
-    by_voice: dict[str, list[Piece]] = {}
+    by_voice: dict[str, list[Piece]] = defaultdict(list)
     for piece in pieces:
-        by_voice.setdefault(piece.voice, []).append(piece)
+        by_voice[piece.voice].append(piece)
     targets = {}
     for name in filter(needs_target, params.used()):
         conversion: Conversion = getattr(params.attacks, name)
@@ -425,8 +393,8 @@ def _jobs(
         MixframeError: a set wants more bona fide utterances than it has pieces.
     """
     jobs = []
-    for name, plan in PLANS.items():
-        pieces, size = by_set[name], getattr(params.sets, name)
+    for name, pieces in by_set.items():
+        size = getattr(params.sets, name)
         if len(pieces) < size.bonafide:
             raise MixframeError(
                 f"sets.{name}.bonafide = {size.bonafide}, but the set has {len(pieces)} pieces of "
@@ -440,7 +408,9 @@ def _jobs(
         chosen = [(attack, pieces[i % len(pieces)]) for i, attack in enumerate(attacks)]
         for number, index in enumerate(generator(seed, "order", name).permutation(len(chosen))):
             attack, piece = chosen[index]
-            utterance = f"{plan.code}_{number:07d}"
+            # D_T, D_D, D_S, D_U, D_P.
+            letter = name.removeprefix("eval_")[0].upper()
+            utterance = f"D_{letter}_{number:07d}"
             rng = generator(seed, "job", utterance)
             spliced = name == "eval_partial" and attack != "-"
             other = None
@@ -481,8 +451,8 @@ def _context(
 
 def load(piece: Piece) -> Wave:
     """Decode a piece: (n,) float64 at 16 kHz, full scale at 1."""
-    pcm = decode_g722(piece.source.open().getvalue(), piece.end)
-    return np.asarray(pcm[piece.start :] / 32768.0)
+    pcm = decode_g722(piece.source.open().getvalue())
+    return np.asarray(pcm[piece.start : piece.end] / 32768.0)
 
 
 def make(params: Protocol, seed: int, job: Job) -> Made:

@@ -110,26 +110,20 @@ def draw(rng: np.random.Generator, limits: list[float]) -> float:
     return float(rng.uniform(low, high))
 
 
-def decode_g722(data: bytes, n_samples: int | None = None) -> Pcm:
-    """Decode raw 64 kbit/s G.722 to (n,) 16-bit samples at 16 kHz, or the first `n_samples`.
+def decode_g722(data: bytes) -> Pcm:
+    """Decode raw 64 kbit/s G.722 to (n,) 16-bit samples at 16 kHz.
 
     Raises:
         MixframeError: not decodable.
     """
     import av
 
-    parts: list[Pcm] = []
-    decoded = 0
     try:
         with av.open(io.BytesIO(data), mode="r", format="g722") as container:
-            for frame in container.decode(audio=0):
-                parts.append(frame.to_ndarray()[0])
-                decoded += parts[-1].size
-                if n_samples is not None and decoded >= n_samples:
-                    break
+            parts = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
     except av.FFmpegError as error:
         raise MixframeError(f"not decodable: {error}") from error
-    return np.concatenate(parts)[:n_samples] if parts else np.zeros(0, dtype=np.int16)
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
 
 
 def encode_g722(pcm: Pcm) -> bytes:

@@ -6,13 +6,16 @@ bytes, so a preset pins the speech itself and not a package of it.
 """
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pyarrow as pa
 from pydantic import Field, field_validator
 
 from mixframe.audio.io import TarWriter
@@ -98,8 +101,15 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
     """
     work = folder / ".work"
     failures = []
+
+    @cache
+    def renew() -> str:
+        log("apt-get update")
+        return _apt_get(("update",), folder)
+
+    debian = partial(_debian, renew=renew)
+    sources: dict[str, Source] = {"debian": debian, "upstream": _upstream, "folder": _folder}
     with stage_lock(folder / ".lock", "download of the demo corpus"):
-        sources = _sources(params, folder)
         try:
             for voice in params.voices:
                 failures += _provide(params, voice, folder / f"{voice}.tar", work, sources)
@@ -115,34 +125,12 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
     return {"kind": "demo", "files": [pin(folder / f"{voice}.tar") for voice in params.voices]}
 
 
-Source = Callable[[str, Path], Path]
-"""Takes a voice and an empty folder to work in; returns the folder with the voice's prompts."""
-
-
-def _sources(params: Download, folder: Path) -> dict[str, Source]:
-    apt = _Apt()
-
-    def debian(voice: str, work: Path) -> Path:
-        return _unpack_deb(apt.download(params.package(voice), params.version, work), work)
-
-    def upstream(voice: str, work: Path) -> Path:
-        name = params.archive(voice)
-        # Kept outside the work folder, so that a later run goes on with a cut transfer.
-        path = folder / name
-        fetch.download(f"{params.upstream.rstrip('/')}/{name}", path, what=name)
-        try:
-            return _unpack(path, work)
-        finally:
-            path.unlink()
-
-    def local(voice: str, work: Path) -> Path:
-        return _local(params, voice, work)
-
-    return {"debian": debian, "upstream": upstream, "folder": local}
+Source = Callable[[Download, str, Path], Path]
+"""Takes a voice and an empty folder to work in; returns a folder with the voice's prompts."""
 
 
 def _provide(
-    params: Download, voice: str, path: Path, work: Path, sources: dict[str, Source]
+    params: Download, voice: str, path: Path, work: Path, sources: Mapping[str, Source]
 ) -> list[str]:
     """Make the tar of one voice; return why each source failed, or nothing if one served."""
     expected = params.voices[voice].sha256
@@ -157,7 +145,7 @@ def _provide(
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         try:
-            n_prompts = _write_tar(voice, sources[source](voice, work), path, expected)
+            n_prompts = _write_tar(voice, sources[source](params, voice, work), path, expected)
         except MixframeError as error:
             log(f"{voice}: not from source '{source}'")
             failures.append(f"{voice}, source '{source}': {error}")
@@ -168,12 +156,27 @@ def _provide(
 
 
 def _write_tar(voice: str, root: Path, path: Path, expected: str) -> int:
-    """Write the canonical tar of the prompts under `root`; return how many there are."""
-    prompts = {f"{voice}/{p.relative_to(root).as_posix()}": p for p in root.rglob("*.g722")}
+    """Write the canonical tar of the prompts of `root`; return how many there are.
+
+    Debian puts a voice into usr/share/asterisk/sounds/<voice>, upstream at the top of its
+    archives; both have prompts in the voice's own folder as well as below it.
+
+    Raises:
+        MixframeError: no prompts, those of several voices, or not the expected ones.
+    """
+    prompts = sorted(root.rglob("*.g722"))
+    if not prompts:
+        raise MixframeError(f"{root}: no .g722 files in it")
+    depth = min(len(p.parts) for p in prompts)
+    tops = sorted({p.parent for p in prompts if len(p.parts) == depth})
+    if len(tops) > 1:
+        names = ", ".join(str(p.relative_to(root)) for p in tops)
+        raise MixframeError(f"{root}: .g722 files of one voice expected, found {names}")
+    by_name = {f"{voice}/{p.relative_to(tops[0]).as_posix()}": p for p in prompts}
     with atomic_path(path) as temporary:
         with closing(TarWriter(temporary, str(path))) as writer:
-            for name in sorted(prompts):
-                writer.add(name, prompts[name].read_bytes())
+            for name in sorted(by_name):
+                writer.add(name, by_name[name].read_bytes())
         actual = sha256_file(temporary)
         if actual != expected:
             raise MixframeError(
@@ -183,34 +186,14 @@ def _write_tar(voice: str, root: Path, path: Path, expected: str) -> int:
     return len(prompts)
 
 
-def _root(folder: Path) -> Path:
-    """Return the topmost folder that has prompts in it.
-
-    Debian puts a voice into usr/share/asterisk/sounds/<voice>, upstream at the top of its
-    archives; both have prompts in the voice's own folder as well as below it.
-
-    Raises:
-        MixframeError: there are none, or several such folders.
-    """
-    parents = {p.parent for p in folder.rglob("*.g722")}
-    if not parents:
-        raise MixframeError(f"{folder}: no .g722 files in it")
-    depth = min(len(p.parts) for p in parents)
-    roots = sorted(p for p in parents if len(p.parts) == depth)
-    if len(roots) > 1:
-        names = ", ".join(str(p.relative_to(folder)) for p in roots)
-        raise MixframeError(f"{folder}: .g722 files of one voice expected, found {names}")
-    return roots[0]
-
-
-def _local(params: Download, voice: str, work: Path) -> Path:
+def _folder(params: Download, voice: str, work: Path) -> Path:
     if not params.folder:
         raise MixframeError("the key 'folder' is empty")
     folder = Path(params.folder)
     if not folder.is_dir():
         raise MixframeError(f"{folder}: no such folder")
     if (folder / voice).is_dir():
-        return _root(folder / voice)
+        return folder / voice
     pattern = f"{params.package(voice)}_{params.version}-*.deb"
     packages = sorted(folder.glob(pattern))
     if packages:
@@ -221,35 +204,37 @@ def _local(params: Download, voice: str, work: Path) -> Path:
     raise MixframeError(f"{folder}: has neither {voice}/ nor {pattern} nor {archive.name}")
 
 
-class _Apt:
-    """Packages by apt-get; the package lists are renewed once at most."""
+def _upstream(params: Download, voice: str, work: Path) -> Path:
+    # Kept outside the work folder, so that a later run goes on with a cut transfer.
+    path = work.parent / params.archive(voice)
+    fetch.download(f"{params.upstream.rstrip('/')}/{path.name}", path)
+    try:
+        return _unpack(path, work)
+    finally:
+        path.unlink()
 
-    def __init__(self) -> None:
-        self._updated = False
 
-    def download(self, package: str, version: str, folder: Path) -> Path:
-        """Fetch a package into `folder`.
+def _debian(params: Download, voice: str, work: Path, renew: Callable[[], str]) -> Path:
+    """Fetch a package by apt-get; root renews package lists that are absent or outdated.
 
-        Raises:
-            MixframeError: apt-get is absent, or failed; the message has what it said.
-        """
-        if shutil.which("apt-get") is None:
-            raise MixframeError("apt-get is not installed")
-        arguments = ("download", f"{package}={version}-*")
-        problem = _apt_get(arguments, folder)
-        if any(sign in problem for sign in NEEDS_UPDATE):
-            if os.geteuid() != 0:
-                raise MixframeError(f"{problem}; run `sudo apt-get update` once and start again")
-            if not self._updated:
-                self._updated = True
-                log("apt-get update")
-                renewal = _apt_get(("update",), folder)
-                problem = _apt_get(arguments, folder)
-                if problem and renewal:
-                    problem += f"; apt-get update: {renewal}"
-        if problem:
-            raise MixframeError(problem)
-        return next(folder.glob(f"{package}_*.deb"))
+    Raises:
+        MixframeError: apt-get is absent, or failed; the message has what it said.
+    """
+    if shutil.which("apt-get") is None:
+        raise MixframeError("apt-get is not installed")
+    package = params.package(voice)
+    arguments = ("download", f"{package}={params.version}-*")
+    problem = _apt_get(arguments, work)
+    if any(sign in problem for sign in NEEDS_UPDATE):
+        if os.geteuid() != 0:
+            raise MixframeError(f"{problem}; run `sudo apt-get update` once and start again")
+        renewal = renew()
+        problem = _apt_get(arguments, work)
+        if problem and renewal:
+            problem += f"; apt-get update: {renewal}"
+    if problem:
+        raise MixframeError(problem)
+    return _unpack_deb(next(work.glob(f"{package}_*.deb")), work)
 
 
 def _apt_get(arguments: tuple[str, ...], folder: Path) -> str:
@@ -272,55 +257,39 @@ def _apt_get(arguments: tuple[str, ...], folder: Path) -> str:
 
 
 def _unpack(archive: Path, work: Path) -> Path:
-    """Unpack the prompts of a tar; return the folder they start in."""
+    """Unpack the prompts of a tar; return the folder they are in."""
     tree = work / "tree"
     unpack.extract(archive, tree, lambda name: name.endswith(".g722"), max_bytes=MAX_BYTES)
-    return _root(tree)
+    return tree
 
 
 def _unpack_deb(package: Path, work: Path) -> Path:
-    """Unpack the prompts of a Debian package; return the folder they start in.
+    """Unpack the prompts of a Debian package; return the folder they are in.
 
-    The content goes through `unpack.extract` in any case. dpkg-deb, where there is one, only takes
-    it out of the package, since it knows compressions that Python 3.11 does not (zstd).
-    """
-    data = work / f"{package.stem}.tar"
-    if shutil.which("dpkg-deb") is None:
-        data.write_bytes(_deb_data(package))
-    else:
-        with data.open("wb") as out:
-            done = subprocess.run(
-                ["dpkg-deb", "--fsys-tarfile", str(package)],
-                stdout=out,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                check=False,
-            )
-        if done.returncode:
-            raise MixframeError(f"{package}: dpkg-deb: {done.stderr.strip()}")
-    return _unpack(data, work)
-
-
-def _deb_data(package: Path) -> bytes:
-    """Return the content of the member data.tar* of a Debian package (deb(5), ar(5)).
+    Its content is the member data.tar.* (deb(5), ar(5)), compressed by zstd in Ubuntu's packages.
 
     Raises:
-        MixframeError: not such a package, or cut before that member; a cut inside it shows when
-            it is unpacked.
+        MixframeError: not such a package, or cut or damaged.
     """
+    name = data = b""
     with package.open("rb") as stream:
         if stream.read(len(AR_MAGIC)) != AR_MAGIC:
             raise MixframeError(f"{package}: not a Debian package")
-        while header := stream.read(AR_HEADER):
-            name = header[:16].decode("latin-1").rstrip(" /")
-            size = header[48:58].decode("latin-1").strip()
-            if len(header) < AR_HEADER or header[58:] != b"`\n" or not size.isdecimal():
+        while not name.startswith(b"data.tar"):
+            header = stream.read(AR_HEADER)
+            if not header:
+                raise MixframeError(f"{package}: no member data.tar in it")
+            fields = re.fullmatch(rb"(.{16}).{32}([0-9]+) *`\n", header, re.DOTALL)
+            if fields is None:
                 raise MixframeError(f"{package}: damaged at byte {stream.tell() - len(header):,}")
-            if name.startswith("data.tar"):
-                if name.endswith(".zst"):
-                    raise MixframeError(f"{package}: {name} can only be unpacked by dpkg-deb")
-                return stream.read(int(size))
+            name, size = fields[1].rstrip(b" /"), int(fields[2])
             # Members start at even bytes.
-            stream.seek(int(size) + int(size) % 2, os.SEEK_CUR)
-    raise MixframeError(f"{package}: no member data.tar in it")
+            data = stream.read(size + size % 2)[:size]
+    if name.endswith(b".zst"):
+        try:
+            data = pa.input_stream(pa.py_buffer(data), compression="zstd").read(MAX_BYTES)
+        except OSError as error:
+            raise MixframeError(f"{package}: {name.decode()}: cut or damaged ({error})") from error
+    tar = work / f"{package.stem}.tar"
+    tar.write_bytes(data)
+    return _unpack(tar, work)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mixframe.base.errors import MixframeError
 from mixframe.corpora import PUBLISHED
 from mixframe.corpora.kinds import KINDS
-from mixframe.metrics.protocol_file import parse, read
+from mixframe.metrics.trialfiles import parse, read
 
 REAL = {
     "asvspoof2019_la": [
