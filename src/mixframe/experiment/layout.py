@@ -102,6 +102,14 @@ class Layout:
         """How many of the chosen frames were injected."""
         return self.root / "details" / f"votes-{system}-{self.seed}.json"
 
+    def embeddings(self, system: str) -> Path:
+        """Means over the frames of utterances, before and after post-training."""
+        return self.root / "embeddings" / system / "utterances.parquet"
+
+    def similarities(self, system: str) -> Path:
+        """Similarity of the frames of held-out splices, before and after post-training."""
+        return self.root / "embeddings" / system / "splices.parquet"
+
     def metrics(self, system: str) -> Path:
         """Figures of one system, small enough for `dvc metrics show`."""
         return self.root / "metrics" / f"{system}.json"

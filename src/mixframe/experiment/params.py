@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import Count, Section, Share, read_yaml, validate
+from mixframe.base.schema import Count, Positive, Section, Share, read_yaml, validate
 from mixframe.corpora.kinds import DownloadParams, ProtocolParams
 from mixframe.experiment.layout import HELDOUT
 from mixframe.metrics.params import Evaluate
@@ -48,6 +48,20 @@ class Vote(Section):
     """
 
     sets: list[str]
+
+
+class Embed(Section):
+    """Stage embed.
+
+    Attributes:
+        set: whose utterances are embedded.
+        utterances: so many of the bona fide ones and of each attack.
+        splices: held-out splices whose frames are held against each other.
+    """
+
+    set: str
+    utterances: Positive
+    splices: Positive
 
 
 class Report(Section):
@@ -126,6 +140,7 @@ class Preset(Section):
     finetune: dict[str, AnySystem]
     score: Score
     vote: Vote
+    embed: Embed
     evaluate: Evaluate
     report: Report
 

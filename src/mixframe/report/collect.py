@@ -2,6 +2,7 @@
 
 import io
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +56,11 @@ class Collected:
         shortcuts: set, statistic, eer.
         localisation: None where no system of the grid is post-trained.
         voting: None where no system votes for frames.
+        embeddings: a row an encoder (foundation and each post-trained system) and utterance:
+            encoder, utterance, label, attack, embedding (D,); no rows where none is post-trained.
+        similarities: a row an encoder and held-out splice: encoder, splice (its number),
+            utterance, labels (T,) with 1 = injected, similarity (T * T,); no rows where none is
+            post-trained.
         mistakes: the worst errors of each system on each set, by set and utterance.
         parameters: a row a system: system, trainable, total.
         published: every figure that the papers print, beside what its preset has measured here.
@@ -76,6 +82,8 @@ class Collected:
     shortcuts: pd.DataFrame
     localisation: Localisation | None
     voting: Voting | None
+    embeddings: pd.DataFrame
+    similarities: pd.DataFrame
     mistakes: list[Mistake]
     pipeline: Pipeline
     parameters: pd.DataFrame
@@ -127,6 +135,12 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
         shortcuts=pd.read_csv(need_file(files.shortcuts, "protocol")),
         localisation=localisation,
         voting=collect_votes(files, grid, localisation.examples if localisation else []),
+        embeddings=_encoders(
+            grid, files.embeddings, ["encoder", "utterance", "label", "attack", "embedding"]
+        ),
+        similarities=_encoders(
+            grid, files.similarities, ["encoder", "splice", "utterance", "labels", "similarity"]
+        ),
         mistakes=collect_mistakes(scored, preset, files, grid, table),
         pipeline=read_pipeline(Path("dvc.yaml")),
         parameters=pd.DataFrame(
@@ -218,6 +232,15 @@ def _histograms(scored: dict[str, dict[str, pd.DataFrame]], grid: Grid) -> pd.Da
             ends = {"left": edges[:-1], "right": edges[1:]}
             parts.append(pd.DataFrame({"system": system, "set": name, **ends, **counts}))
     return pd.concat(parts, ignore_index=True)
+
+
+def _encoders(grid: Grid, path: Callable[[str], Path], columns: list[str]) -> pd.DataFrame:
+    """Read what stage embed wrote of each post-trained system, of the foundation model once."""
+    parts = []
+    for place, system in enumerate(grid.posttrained):
+        rows = pd.read_parquet(need_file(path(system), "embed"))
+        parts.append(rows if place == 0 else rows[rows["encoder"] == system])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _curves(files: Layout, grid: Grid) -> pd.DataFrame:

@@ -154,11 +154,12 @@ def by_frame(
     """Compute something of every frame of some utterances.
 
     Args:
-        function: from a batch to (B, T) values; of shorter utterances the first are taken.
+        function: from a batch to (B, T) or (B, T, D) values; of shorter utterances the
+            first are taken.
         batch: utterances computed at once, of similar length.
 
     Returns:
-        for each recipe its (T,) values and its (T,) int8 labels, 1 = injected.
+        for each recipe its (T,) or (T, D) values and its (T,) int8 labels, 1 = injected.
     """
     world = run.world
     computed: list[tuple[int, np.ndarray, np.ndarray]] = []

@@ -15,8 +15,10 @@ from mixframe.report.figures import (
     curves,
     dag,
     det,
+    embeddings,
     histograms,
     localisation,
+    similarity,
     votes,
 )
 
@@ -29,6 +31,8 @@ FIGURES: dict[str, Callable[[Collected], Drawing]] = {
     "curves": curves.figure,
     "localisation": localisation.figure,
     "votes": votes.figure,
+    "embeddings": embeddings.figure,
+    "similarity": similarity.figure,
     "dag": dag.figure,
 }
 """By the name of the files."""
