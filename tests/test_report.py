@@ -64,6 +64,8 @@ NAMES = (
     "curves",
     "localisation",
     "votes",
+    "embeddings",
+    "similarity",
     "dag",
 )
 PAPER = """
@@ -133,6 +135,7 @@ def fill(grid: Grid = GRID) -> Context:
         _frames(files, table, plan, system, rng)
         write_text(files.curve("posttrain", system), "step,loss,lr,frame_eer\n5,0.6,0.1,0.4\n")
         evaluate_frames.run(context, system, grid)
+        _embeddings(files, table, system)
     for system in grid.system:
         figure = "inverse_regularisation,dev_eer\n0.1,0.3\n1.0,0.2\n"
         if system != "lfcc":
@@ -197,6 +200,21 @@ def _frames(
     path = files.frames(system)
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.concat(parts).to_parquet(path, index=False)
+
+
+def _embeddings(files: Layout, table: pd.DataFrame, system: str) -> None:
+    rng = np.random.default_rng(6)
+    rows = table.loc[table["set"] == "eval_seen", ["utterance", "label", "attack"]]
+    utterances, splices = [], []
+    for encoder in ("foundation", system):
+        vectors = list(rng.normal(size=(len(rows), 5)).astype(np.float32))
+        utterances.append(rows.assign(encoder=encoder, embedding=vectors))
+        cosines = rng.uniform(-1, 1, 16).astype(np.float32)
+        splice = {"encoder": encoder, "splice": 0, "utterance": "u", "labels": [[0, 1, 1, 0]]}
+        splices.append(pd.DataFrame({**splice, "similarity": [cosines]}))
+    files.embeddings(system).parent.mkdir(parents=True, exist_ok=True)
+    pd.concat(utterances).to_parquet(files.embeddings(system), index=False)
+    pd.concat(splices).to_parquet(files.similarities(system), index=False)
 
 
 class Page(HTMLParser):

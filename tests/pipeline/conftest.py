@@ -30,6 +30,7 @@ ABLATION = {
     "evaluate@smoke-mfpt",
     "evaluate@smoke-mfpt_fgfm",
     "evaluate_frames@smoke-mfpt",
+    "embed@smoke-mfpt",
     "summary@smoke",
     "report@smoke",
 }

@@ -68,7 +68,7 @@ def panel(canvas: FigureBase, title: str, labels: np.ndarray, matrix: np.ndarray
             axis.axhline(edge, color=ORANGE, linewidth=0.6)
             axis.axvline(edge, color=ORANGE, linewidth=0.6)
     axis.set(xlim=(-band, n_frames), ylim=(n_frames, -band))
-    axis.set_xlabel(f"frame; cosine {low:.2f} to {high:.2f}")
+    axis.set_xlabel(f"frame; cosine {low:.2f} to {high:.2f}".replace("-", "\N{MINUS SIGN}"))
     axis.set_title(title, fontsize=7.5, fontweight="normal")
     axis.spines[["left", "bottom"]].set_visible(False)
 
