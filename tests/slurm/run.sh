@@ -102,7 +102,7 @@ snakemake --workflow-profile workflow/profiles/slurm \
     --slurm-init-seconds-before-status-checks 2 --seconds-between-status-checks 2 \
     --latency-wait 5 --max-threads "$(nproc)" \
     --set-resources pretrain:gpu=0 posttrain:gpu=0 finetune_foundation:gpu=0 \
-    finetune_posttrained:gpu=0 finetune_borrowing:gpu=0 score:gpu=0 vote:gpu=0 \
+    finetune_posttrained:gpu=0 finetune_borrowing:gpu=0 score:gpu=0 vote:gpu=0 embed:gpu=0 \
     --default-resources mem_mb=3000 runtime=20 \
     2>&1 | tee "$work/snakemake.log"
 
