@@ -42,6 +42,8 @@ def tiny(preset, kinds, url, encoder):
     for sections in (values["posttrain"], values["finetune"]):
         for section in sections.values():
             section["train"] |= TINY | {"precision": "fp32"}
+            # With one validation there is nothing to stop.
+            section |= {"patience": 0} if "patience" in section else {}
     values["evaluate"]["bootstrap"]["resamples"] = 20
     return values
 
