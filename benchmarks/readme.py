@@ -27,9 +27,8 @@ def main() -> None:
     marks = rf"(<!-- table: {shown.as_posix()}/[^\n]*-->\n).*?(<!-- /table -->)"
     text, n = re.subn(marks, rf"\1\n{table}\n\2", text, count=1, flags=re.DOTALL)
     write_text(readme, text)
-    print(
-        f"README.md: {n} table of {table.count(chr(10)) - 2} rows; {shown}: {3 + len(figures)} files"
-    )
+    rows = table.count("\n") - 2
+    print(f"README.md: {n} table of {rows} rows; {shown}: {3 + len(figures)} files")
 
 
 if __name__ == "__main__":
