@@ -1,5 +1,6 @@
 """Published figures beside measured ones."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import write_json
+from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import read_preset
 from mixframe.metrics.bootstrap import Settings
 from mixframe.metrics.detection import DcfCosts, eer
+from mixframe.metrics.scorefiles import write_scores
 from mixframe.report import paper
 
 ROOT = Path(__file__).parents[1]
@@ -137,6 +140,43 @@ def test_a_gap_has_no_sign_and_may_be_none():
     assert turned.low == pytest.approx(known.low, abs=0.03)
     assert known.trained
     assert not paper.gap(far[0][:1], far[1][:1], HOW).trained
+
+
+def test_intervals_come_from_the_scores_of_both_presets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    sets, measured = ("eval_21la", "eval_21df"), {}
+    for preset, system, separation in (
+        ("asvspoof2019la_fgfm", "conformer_fgfm", 2.2),
+        ("asvspoof2019la_conformer", "conformer", 1.2),
+        ("asvspoof2019la_mfpt", "mfpt", 1.2),
+    ):
+        files = Layout(preset, base=read_preset(preset).base)
+        table = runs([0.0])[0].rename(columns={"trial": "utterance"}).drop(columns="score")
+        table["speaker"] = [f"s{i % 40}" for i in range(len(table))]
+        files.manifest.parent.mkdir(parents=True, exist_ok=True)
+        pd.concat([table.assign(set=name) for name in sets]).to_parquet(files.manifest)
+        figures = {}
+        for k, name in enumerate(sets):
+            tables = runs([separation + 0.8 * k] * 2, 0.05, seed=k)
+            figures[name] = {"eer": rate(tables), "eer_low": 0.0, "eer_high": 1.0}
+            for seed, run in enumerate(tables):
+                path = replace(files, seed=seed).scores(system, name)
+                write_scores(path, run["trial"].tolist(), run["score"].to_numpy())
+        measured[preset] = {"seeds": [0, 1], "systems": {system: {"sets": figures}}}
+    published = paper.read(ROOT / "paper.yaml")
+    known = paper.intervals(published, measured)
+    assert sorted((p.metric, p.set) for p in known) == [
+        ("eer_gap", "eval_21la"),
+        ("eer_reduction", "eval_21la"),
+    ]
+    for row in paper.beside(published, measured, known):
+        if row.published in known:
+            assert row.low < row.measured < row.high
+            assert row.trained
+    # A run of another preset may have left only its summary.
+    Layout("asvspoof2019la_conformer", 1).scores("conformer", "eval_21la").unlink()
+    assert [p.metric for p in paper.intervals(published, measured)] == ["eer_gap"]
 
 
 def test_what_was_not_run_is_not_there(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Stage evaluate: figures of one system on every set, over the seeds of the grid.
 
+Attacks that occur in the set train are known, all others unknown.
+
 Reads: results/<preset>/corpus/manifest.parquet, results/<preset>/scores/<system>/, the preset's
 `evaluate` section and `seed`, seeds and sets of the grid.
 Writes: results/<preset>/{metrics, details}/<system>.json and results/<preset>/det/<system>.csv.
