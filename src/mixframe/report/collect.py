@@ -139,7 +139,11 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
         ),
         published=paper.beside(published, measured, paper.intervals(published, measured)),
         yaml=params.preset_path(name).read_text(encoding="utf-8"),
-        versions=[("python", platform.python_version()), *((p, version(p)) for p in PACKAGES)],
+        versions=[
+            ("instruction set", ", ".join(sorted({e["isa"] for e in summary["systems"].values()}))),
+            ("python", platform.python_version()),
+            *((p, version(p)) for p in PACKAGES),
+        ],
     )
 
 

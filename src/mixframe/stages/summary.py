@@ -35,6 +35,7 @@ def run(context: Context, grid: Grid) -> None:
         for system in grid.system:
             card = read_json(replace(files, seed=grid.seed[0]).finetuned(system) / "card.json")
             systems[system] = {
+                "isa": card["isa"],
                 "trainable_parameters": card["parameters"]["trainable"],
                 "total_parameters": card["parameters"]["total"],
                 "sets": read_json(files.metrics(system)),
