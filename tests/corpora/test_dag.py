@@ -14,6 +14,8 @@ from mixframe.cli import main
 from tests.corpora.build import ARCHIVES, LAYOUT, packed, unpacked
 from tests.pipeline.conftest import ROOT, clone, run
 
+pytestmark = pytest.mark.slow
+
 N_TRIALS = 16
 TINY = {"steps": 2, "batch": 4, "slices": 2, "warmup": 0, "evaluate_every": 2}
 
