@@ -81,7 +81,10 @@ def test_a_folder_that_is_no_project_is_answered_in_one_sentence(tmp_path, monke
 def test_dag_prints_every_stage_once(repository):
     lines = CliRunner().invoke(main, ["dag"]).output.splitlines()
     assert [line.split()[0] for line in lines[:2]] == ["download", "protocol"]
-    assert lines[-1] == "73 cells"
+    counts = {line.split()[0]: int(line.split()[1]) for line in lines[:-1]}
+    grid = yaml.safe_load((repository / "params.yaml").read_text())["grid"]
+    assert counts["score"] == len(grid["system"]) * len(grid["seed"]) * len(grid["set"])
+    assert lines[-1] == f"{sum(counts.values())} cells"
     assert any(re.fullmatch(r"report +1  after summary", line) for line in lines)
 
 

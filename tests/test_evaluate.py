@@ -54,20 +54,55 @@ def test_the_table_prints_percent_with_intervals():
     entry = {
         "trainable_parameters": 1234,
         "total_parameters": 5678,
-        "sets": {"eval": {"eer": 0.0231, "eer_low": 0.0152, "eer_high": 0.032}},
+        "sets": {
+            "eval": {
+                "eer": 0.0231,
+                "eer_low": 0.0152,
+                "eer_high": 0.032,
+                "known": {"eer": 0.01, "eer_low": None, "eer_high": None},
+                "unknown": {"eer": None, "eer_low": None, "eer_high": None},
+            }
+        },
         "frames": {"heldout": {"frame_eer": 0.25}},
     }
-    text = tables.markdown({"sets": ["eval"], "systems": {"mfpt": entry}})
+    text = tables.markdown({"sets": ["eval"], "systems": {"mfpt": entry}, "seeds": [1]})
     assert "| mfpt " in text
     assert "2.31 [1.52, 3.20]" in text
     assert "25.00" in text
     assert "1,234 / 5,678" in text
-    assert len({len(line) for line in text.splitlines()}) == 1
+    blocks = text.split("\n\n")
+    assert len({len(line) for line in blocks[0].splitlines()}) == 1
+    assert blocks[1].startswith("One seed: the intervals are of the trials only")
+    assert [cell.strip() for cell in blocks[2].splitlines()[2].split("|")[1:-1]] == [
+        "mfpt",
+        "1.00",
+        "",
+    ]
+
+
+def test_of_several_seeds_the_table_has_the_interval_of_both_and_what_each_is():
+    figures = {"eer": 0.05, "eer_low": 0.04, "eer_high": 0.06, "eer_std": 0.01}
+    figures |= {"eer_both_low": 0.02, "eer_both_high": 0.08}
+    figures |= {"eer_sd_trials": 0.004, "eer_sd_training": 0.0123}
+    entry = {
+        "trainable_parameters": 1,
+        "total_parameters": 2,
+        "sets": {"eval": {**figures, "known": figures, "unknown": figures}},
+        "frames": {},
+    }
+    text = tables.markdown({"sets": ["eval"], "systems": {"mfpt": entry}, "seeds": [1, 2, 3]})
+    blocks = text.split("\n\n")
+    assert "5.00 ± 1.00 [2.00, 8.00]" in blocks[0]
+    assert blocks[1].startswith("3 seeds: mean")
+    assert blocks[2].count("5.00 [2.00, 8.00]") == 2
+    assert "0.40 / 1.23" in blocks[3]
 
 
 def test_the_latex_table_escapes_and_marks_the_lowest():
     def entry(eer, **more):
         figures = {"eer": eer, "eer_low": eer - 0.01, "eer_high": eer + 0.01, **more}
+        figures |= {"known": figures, "unknown": figures}
+        figures |= {"eer_sd_trials": 0.001, "eer_sd_training": 0.002}
         return {
             "trainable_parameters": 1,
             "total_parameters": 2,
@@ -76,7 +111,8 @@ def test_the_latex_table_escapes_and_marks_the_lowest():
         }
 
     systems = {"mfpt": entry(0.02), "utterance_ft": entry(0.05, eer_std=0.004)}
-    lines = tables.latex({"sets": ["eval_seen"], "systems": systems}).splitlines()
+    summary = {"sets": ["eval_seen"], "systems": systems, "seeds": [1, 2]}
+    lines = tables.latex(summary).splitlines()
     assert lines[1] == r"\begin{tabular}{lrrr}"
     assert lines[3] == r"  system & eval\_seen & frame EER & trained / all parameters \\"
     assert lines[5] == r"  mfpt & \textbf{2.00} {\scriptsize [1.00, 3.00]} &  & 1 / 2 \\"

@@ -1,9 +1,11 @@
 """Figures of a set of trials: pooled, by condition, of several runs, and between systems."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixframe.base.errors import MixframeError
@@ -142,14 +144,103 @@ def test_pairwise_differences_are_the_paired_ones():
 
 def test_supported_differences_survive_the_correction_for_many_pairs():
     # Ten systems, 45 pairs: 50 resamples alone could support nothing.
-    systems = {f"s{i}": [trials(seed=0, separation=2.0 + 0.001 * i)] for i in range(9)}
-    systems["bad"] = [trials(seed=9, separation=0.0)]
+    def runs(separation):
+        return [trials(seed=seed, separation=separation) for seed in range(5)]
+
+    systems = {f"s{i}": runs(2.0 + 0.001 * i) for i in range(9)}
+    systems["bad"] = runs(0.0)
     figures = evaluation.differences(systems, BY_PROMPT)
     assert len(figures) == 45
     assert figures.loc[figures["second"] == "bad", "supported"].all()
     assert not figures.loc[figures["second"] != "bad", "supported"].any()
+    assert ((figures["reason"] == "") == figures["supported"]).all()
     assert (figures["p_holm"] >= figures["p_value"]).all()
+    assert (figures["trials_p_holm"] >= figures["trials_p"]).all()
     assert evaluation.differences({"a": [trials()]}, BY_PROMPT).empty
+
+
+def test_one_training_supports_nothing_but_keeps_the_interval_of_the_trials():
+    systems = {"good": [trials(seed=0)], "bad": [trials(seed=1, separation=0.0)]}
+    systems["alike"] = [trials(seed=0, separation=2.001)]
+    figures = evaluation.differences(systems, BY_PROMPT).set_index(["first", "second"])
+    assert not figures["supported"].any()
+    assert figures["reason"].to_dict() == {
+        ("good", "bad"): evaluation.ONE_TRAINING,
+        ("good", "alike"): evaluation.BY_TRIALS,
+        ("bad", "alike"): evaluation.ONE_TRAINING,
+    }
+    both = ["low", "high", "p_value", "p_holm", "sd_trials", "sd_training"]
+    assert figures[both].isna().all(axis=None)
+    assert figures.loc[("good", "bad"), "trials_high"] < 0
+    assert "eer_both_low" not in evaluation.pooled(systems["good"], BY_PROMPT)
+
+
+def test_a_difference_that_trainings_turn_round_is_not_supported():
+    """On these trials the first is better on average, but one training decides that."""
+    same = [trials(seed=seed, separation=1.5) for seed in range(3)]
+    lucky = [same[0], same[1], trials(seed=2, separation=6.0)]
+    figures = evaluation.differences({"lucky": lucky, "plain": same}, BY_PROMPT).iloc[0]
+    assert figures["trials_p_holm"] <= 0.05 < figures["p_holm"]
+    assert (figures["supported"], figures["reason"]) == (False, evaluation.BY_TRAININGS)
+    assert figures["low"] < figures["trials_low"] <= figures["trials_high"] < figures["high"]
+
+
+@given(seed=st.integers(0, 1000), n=st.integers(1, 4))
+@settings(max_examples=10, deadline=None)
+def test_identical_systems_are_never_supported(seed, n):
+    runs = [trials(seed=seed + k, separation=1.0 + k) for k in range(n)]
+    few = replace(BY_PROMPT, resamples=20)
+    figures = evaluation.differences({"a": runs, "b": runs}, few).iloc[0]
+    assert figures["difference"] == 0
+    assert not figures["supported"]
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=5, deadline=None)
+def test_the_order_of_systems_and_rows_changes_no_verdict(seed):
+    systems = {
+        name: [trials(30, seed=seed + 10 * i + k, separation=3.0 * i) for k in range(3)]
+        for i, name in enumerate(("a", "b", "c"))
+    }
+    few = replace(BY_PROMPT, resamples=20)
+    figures = evaluation.differences(systems, few)
+    pd.testing.assert_frame_equal(figures, evaluation.differences(systems, few))
+    order = np.random.default_rng(seed).permutation(60)
+    moved = {name: [run.iloc[order] for run in runs] for name, runs in systems.items()}
+    pd.testing.assert_frame_equal(figures, evaluation.differences(moved, few))
+    turned = evaluation.differences(dict(reversed(systems.items())), few)
+    ends = {"trials_low": "trials_high", "low": "high"}
+    for row in figures.to_dict("records"):
+        other = turned[(turned["first"] == row["second"]) & (turned["second"] == row["first"])]
+        other = other.iloc[0]
+        assert (other["supported"], other["reason"]) == (row["supported"], row["reason"])
+        assert other["difference"] == -row["difference"]
+        for low, high in ends.items():
+            assert other[low] == pytest.approx(-row[high])
+            assert other[high] == pytest.approx(-row[low])
+
+
+def test_several_trainings_widen_the_interval_by_their_spread():
+    alike = [trials(seed=0), trials(seed=0, separation=2.001)]
+    apart = [trials(seed=0, separation=1.2), trials(seed=0, separation=3.0)]
+    first, second = (evaluation.pooled(runs, BY_PROMPT) for runs in (alike, apart))
+    for figures in (first, second):
+        assert 0 <= figures["eer_both_low"] <= figures["eer"] <= figures["eer_both_high"] <= 1
+    assert second["eer_sd_training"] > first["eer_sd_training"]
+    assert second["eer_sd_training"] == pytest.approx(second["eer_std"] / 2**0.5)
+    assert evaluation.brief(second)["eer_sd_trials"] == second["eer_sd_trials"]
+
+
+def test_known_and_unknown_attacks_stand_against_all_bona_fide_trials():
+    table = trials()
+    bonafide, spoof = classes(table)
+    figures = evaluation.by_novelty([table], {"A1", "A9"}, BY_PROMPT)
+    by_attack = evaluation.by_condition([table], "attack", BY_PROMPT)
+    assert figures == {"known": by_attack["A1"], "unknown": by_attack["A2"]}
+    all_known = evaluation.by_novelty([table, table], {"A1", "A2"}, BY_PROMPT)
+    assert all_known["known"]["eer"] == detection.eer(bonafide, spoof)
+    assert all_known["known"]["eer_both_low"] < all_known["known"]["eer"]
+    assert (all_known["unknown"]["eer"], all_known["unknown"]["n_spoof"]) == (None, 0)
 
 
 def test_holm_worked_by_hand():

@@ -24,7 +24,7 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.files import read_json, write_json, write_text
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset, read_preset
-from mixframe.metrics import scorefiles
+from mixframe.metrics import evaluation, scorefiles
 from mixframe.report import collect, draw, examples, figures, render
 from mixframe.report.figures import calibration, conditions, localisation
 from mixframe.report.pipeline import Edge, Pipeline, Stage, layout, read_pipeline
@@ -142,7 +142,7 @@ def fill(grid: Grid = GRID) -> Context:
             figure = "step,loss,lr,dev_eer,dev_cllr\n5,0.6,0.1,0.4,0.9\n10,0.5,0.1,0.3,0.8\n"
         write_text(files.curve("finetune", system), figure)
         counts = {"trainable": 1234, "total": 56789}
-        write_json(files.finetuned(system) / "card.json", {"parameters": counts})
+        write_json(files.finetuned(system) / "card.json", {"isa": "avx2", "parameters": counts})
         for name in ["dev", *grid.set]:
             some = table[table["set"] == name]
             shift = SEPARATION[system] * (some["label"] == "bonafide")
@@ -337,10 +337,10 @@ def test_published_figures_stand_beside_the_measured_ones(there: Context) -> Non
     found = read_json(there.files.summary)["systems"]["mfpt"]["sets"]
     seen, partial = found["eval_seen"], found["eval_partial"]
     cell = f"{100 * seen['eer']:.2f} [{100 * seen['eer_low']:.2f}, {100 * seen['eer_high']:.2f}]"
-    assert f"mfpt Corpus A , subset eval EER, % 4.50 {cell} made" in text
+    assert f"mfpt Corpus A , subset eval EER, % 4.50 {cell} trials made" in text
     assert "EER, % 12.30 \N{EN DASH} elsewhere" in text
     gap = f"{100 * abs(seen['eer'] - partial['eer']):.2f}"
-    assert f"EER, distance to eval_partial, points 0.16 {gap} made" in text
+    assert f"EER, distance to eval_partial, points 0.16 {gap} [" in text
 
 
 def test_differences_are_those_of_the_table(there: Context) -> None:
@@ -353,7 +353,38 @@ def test_differences_are_those_of_the_table(there: Context) -> None:
         assert abs(row["difference"]) > 1e-4
         sign = "+" if row["difference"] >= 0 else "\N{MINUS SIGN}"
         assert f"{sign}{abs(100 * row['difference']):.2f}" in page.text
-        assert any(f"p {row['p_value']:.4f}, after Holm" in title for title in page.values("title"))
+        assert (row["supported"], row["reason"]) in (
+            (False, evaluation.ONE_TRAINING),
+            (False, evaluation.BY_TRIALS),
+        )
+        said = f"(trials only), p {row['trials_p']:.4f}, after Holm"
+        assert any(
+            said in title and title.endswith(f"not supported: {row['reason']}")
+            for title in page.values("title")
+        )
+    assert "no difference between two trainings can be supported" in page.text
+    assert "no difference between two" in there.files.table.read_text(encoding="utf-8")
+    assert "no difference between two" in there.files.table_latex.read_text(encoding="utf-8")
+
+
+def test_known_and_unknown_attacks_are_apart(there: Context) -> None:
+    text = Page(there.files.report.read_text(encoding="utf-8")).text
+    table = there.files.table.read_text(encoding="utf-8")
+    for system in GRID.system:
+        sets = read_json(there.files.metrics(system))
+        assert read_json(there.files.summary)["systems"][system]["sets"] == sets
+        details = read_json(there.files.details(system))
+        assert sets["eval_seen"]["known"] == details["eval_seen"]["by_attack"]["world"]
+        assert sets["eval_seen"]["unknown"] == details["eval_seen"]["by_attack"]["tts"]
+        assert sets["eval_partial"]["known"]["n_spoof"] == 0
+        unknown = sets["eval_partial"]["unknown"]
+        assert unknown["eer"] == sets["eval_partial"]["eer"]
+        ends = (f"{100 * unknown[key]:.2f}" for key in ("eer_low", "eer_high"))
+        cell = f"{100 * unknown['eer']:.2f} [{', '.join(ends)}]"
+        assert cell in text
+        assert cell in table
+    assert "Known and unknown attacks" in text
+    assert "Variance by trials and by training" not in text
 
 
 def test_calibration_is_shown_before_and_after(there: Context) -> None:
@@ -603,8 +634,9 @@ def test_the_lowest_rate_is_bold_and_supported_differences_are_named() -> None:
     assert rows[0]["cells"][0]["bar"] == {"left": "20.0%", "width": "10.0%", "at": "25.0%"}
     pairs = [("b", "a", 0.01, False), ("a", "c", -0.2, True), ("b", "c", -0.19, True)]
     found = pd.DataFrame(pairs, columns=["first", "second", "difference", "supported"]).assign(
-        set="s", low=-0.3, high=0.1, p_value=0.002, p_holm=0.006
+        set="s", low=-0.3, high=0.1, p_value=0.002, p_holm=0.006, reason="trials"
     )
+    found = found.assign(trials_low=-0.2, trials_high=0.0)
     said = render.readings(results, found, ["s"])[0]
     assert (said["best"]["system"], said["apart"], said["level"]) == ("a", ["c"], ["b"])
     table = dict(render.difference_rows(found, ["a", "b", "c"], "s"))
@@ -749,3 +781,13 @@ def test_several_seeds_show_mean_and_deviation(
     page = Page(context.files.report.read_text(encoding="utf-8"))
     assert f"{100 * figures['eer']:.2f} ± {100 * figures['eer_std']:.2f}" in page.text
     assert "seeds 0, 1" in page.text
+    low, high = (f"{100 * figures[f'eer_both_{end}']:.2f}" for end in ("low", "high"))
+    assert f"± {100 * figures['eer_std']:.2f} [{low}, {high}]" in page.text
+    assert "2 seeds: mean" in page.text
+    split = " / ".join(f"{100 * figures[f'eer_sd_{part}']:.2f}" for part in ("trials", "training"))
+    assert "Variance by trials and by training" in page.text
+    assert split in page.text
+    assert split in context.files.table.read_text(encoding="utf-8")
+    pairs = pd.read_csv(context.files.comparisons)
+    assert pairs["p_value"].notna().all()
+    assert "(trials only)" not in "".join(page.values("title"))

@@ -14,6 +14,8 @@ from mixframe.cli import main
 from tests.corpora.build import ARCHIVES, LAYOUT, packed, unpacked
 from tests.pipeline.conftest import ROOT, clone, run
 
+pytestmark = pytest.mark.slow
+
 N_TRIALS = 16
 TINY = {"steps": 2, "batch": 4, "slices": 2, "warmup": 0, "evaluate_every": 2}
 
@@ -42,6 +44,8 @@ def tiny(preset, kinds, url, encoder):
     for sections in (values["posttrain"], values["finetune"]):
         for section in sections.values():
             section["train"] |= TINY | {"precision": "fp32"}
+            # With one validation there is nothing to stop.
+            section |= {"patience": 0} if "patience" in section else {}
     values["evaluate"]["bootstrap"]["resamples"] = 20
     return values
 

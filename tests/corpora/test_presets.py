@@ -26,9 +26,10 @@ def folder(tmp_path_factory):
 def test_the_pipeline_is_listed_without_touching_data(folder, name):
     run(folder, "mixframe", "use", name)
     listed = run(folder, "dvc", "repro", "--dry")
-    grid = yaml.safe_load((folder / "params.yaml").read_text())["grid"]
+    choice = yaml.safe_load((folder / "params.yaml").read_text())
+    grid, base = choice["grid"], choice["base"]
     wanted = {f"score@{name}-{system}-1-{s}" for system in grid["system"] for s in grid["set"]}
-    assert wanted | {f"download@{name}", f"summary@{name}", f"report@{name}"} <= ran(listed)
+    assert wanted | {f"download@{base}", f"summary@{name}", f"report@{name}"} <= ran(listed)
     # There are the fingerprints of the code, and empty folders.
     made = [path for path in (folder / "results" / name).rglob("*") if path.is_file()]
     assert {path.relative_to(folder / "results" / name).parts[0] for path in made} <= set(CODE)

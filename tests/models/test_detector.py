@@ -36,7 +36,9 @@ TRAIN = Train(
     precision="fp32",
 )
 LORA = {"kind": "lora", "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["q_proj", "v_proj"]}
-RUN = Runner(Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0))
+RUN = Runner(
+    Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0, isa="pinned")
+)
 
 
 def neural(adapter=LORA, layers="weighted", pooling="attentive"):

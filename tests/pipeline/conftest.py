@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from tests import warm
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -37,12 +40,18 @@ ABLATION = {
 """The cells that another injector policy of mfpt touches."""
 
 
-def run(folder, *command, ok=True, variables=None):
+@cache
+def warm_environment(server=0):
+    """Return the variables with which commands run warm (tests/warm), by a server's number."""
+    return {**ENVIRONMENT, "PATH": f"{warm.start()}:{ENVIRONMENT['PATH']}"}
+
+
+def run(folder, *command, ok=True, variables=None, environment=None):
     """Run a command in a folder and return what it printed."""
     done = subprocess.run(
         command,
         cwd=folder,
-        env=ENVIRONMENT | (variables or {}),
+        env=(environment or warm_environment()) | (variables or {}),
         capture_output=True,
         text=True,
         timeout=900,
@@ -88,6 +97,13 @@ def results(folder, *patterns):
 def ran(log):
     """Return the stages that `dvc repro` says it ran."""
     return set(re.findall(r"Running stage '([^']+)'", log))
+
+
+def replace(path, old, new):
+    """Edit the one place of a file that has a text."""
+    text = path.read_text()
+    assert text.count(old) == 1, path
+    path.write_text(text.replace(old, new))
 
 
 def change_injector(folder, old="spoof", new="any"):

@@ -17,12 +17,12 @@ import yaml
 from tests.pipeline.conftest import (
     ABLATION,
     BIN,
-    ENVIRONMENT,
     change_injector,
     clone,
     ran,
     results,
     run,
+    warm_environment,
 )
 
 pytestmark = pytest.mark.slow
@@ -99,7 +99,7 @@ def test_a_clone_that_pulls_has_nothing_to_run_and_both_sides_of_every_compariso
     # Without data/ an edit behind the corpus runs as well.
     preset = second / "presets/smoke.yaml"
     preset.write_text(preset.read_text().replace("segment_iou: 0.5", "segment_iou: 0.9"))
-    assert "evaluate_frames@smoke-mfpt" in ran(run(second, "dvc", "repro"))
+    assert "evaluate_frames@smoke-mfpt" in ran(run(second, "dvc", "repro", "summary"))
     assert re.search(r"evaluate\.segment_iou\s+0\.5\s+0\.9", run(second, "dvc", "params", "diff"))
     commit(second)
     for kind in ("metrics", "plots"):
@@ -107,10 +107,17 @@ def test_a_clone_that_pulls_has_nothing_to_run_and_both_sides_of_every_compariso
         assert not json.loads(shown).get("errors"), kind
 
 
-def test_a_value_changed_and_changed_back_comes_from_the_run_cache(finished):
+def test_an_ablation_runs_what_it_touches_shows_both_values_and_comes_back_from_the_cache(finished):
+    commit(finished)
     before = results(finished, "**/*.*")
     change_injector(finished)
     assert ran(run(finished, "dvc", "repro")) == ABLATION
+    assert re.search(
+        r"splice\.mfpt\.injector\s+spoof\s+any", run(finished, "dvc", "params", "diff")
+    )
+    diff = run(finished, "dvc", "metrics", "diff")
+    assert re.search(r"metrics/mfpt\.json\s+eval_partial\.", diff)
+    assert "metrics/lora.json" not in diff
     change_injector(finished, "any", "spoof")
     # The fingerprints are looked at each time; all else is taken from the cache.
     assert ran(run(finished, "dvc", "repro")) == {"code@smoke", "code_base@smoke"}
@@ -122,7 +129,7 @@ def test_an_experiment_changes_the_one_leaf_it_names_also_in_a_temporary_copy(fi
     for where in ([], ["--temp"]):
         value = 0.7 if where else 0.8
         override = f"presets/smoke.yaml:evaluate.segment_iou={value}"
-        log = run(finished, "dvc", "exp", "run", *where, "-S", override)
+        log = run(finished, "dvc", "exp", "run", *where, "-S", override, "summary")
         assert "evaluate_frames@smoke-mfpt" in ran(log)
         assert not [name for name in ran(log) if name.startswith(("finetune", "protocol"))]
         run(finished, "git", "checkout", "presets", "dvc.lock")
@@ -132,7 +139,7 @@ def test_an_experiment_changes_the_one_leaf_it_names_also_in_a_temporary_copy(fi
     # The corpus is made anew there, of the same downloads.
     if (finished / "data").is_dir():
         override = "presets/smoke.yaml:protocol.shortcut_min_eer=0.04"
-        log = run(finished, "dvc", "exp", "run", "--temp", "-S", override)
+        log = run(finished, "dvc", "exp", "run", "--temp", "-S", override, "summary")
         assert "protocol@smoke" in ran(log)
     run(finished, "dvc", "checkout")
 
@@ -171,10 +178,9 @@ def test_killed_stages_end_with_the_same_bytes_whatever_the_threads(finished, tm
         for name in expected:
             (folder / "results/smoke" / name).unlink()
         state = folder / ".mixframe" / "smoke"
-        command = [str(BIN / "mixframe"), stage, *options, "--threads", "1", "--workers", "1"]
-        process = subprocess.Popen(
-            command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        command = ["mixframe", stage, *options, "--threads", "1", "--workers", "1"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, cwd=folder, env=warm_environment(), **pipes)
         deadline = time.monotonic() + 120
         # A training stage dies after its first checkpoint, scoring as soon as it holds its lock.
         signs = f"{stage}-*.pt" if stage != "score" else "score-*.lock"
@@ -200,24 +206,11 @@ def test_a_second_process_on_the_same_stage_is_refused(finished):
     assert "finetune smoke lora-1: another process is running this stage" in log
 
 
-def test_an_ablation_runs_what_it_touches_and_shows_both_values(finished):
-    commit(finished)
-    # Not the value of the test before: that one comes from the run cache.
-    change_injector(finished, new="bonafide")
-    assert ran(run(finished, "dvc", "repro")) == ABLATION
-    assert re.search(
-        r"splice\.mfpt\.injector\s+spoof\s+bonafide", run(finished, "dvc", "params", "diff")
-    )
-    diff = run(finished, "dvc", "metrics", "diff")
-    assert re.search(r"metrics/mfpt\.json\s+eval_partial\.", diff)
-    assert "metrics/lora.json" not in diff
-
-
 def fails(folder, *command):
     done = subprocess.run(
-        [str(BIN / "mixframe"), *command],
+        ["mixframe", *command],
         cwd=folder,
-        env=ENVIRONMENT,
+        env=warm_environment(),
         capture_output=True,
         text=True,
     )

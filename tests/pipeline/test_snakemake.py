@@ -14,8 +14,10 @@ from tests.pipeline.conftest import (
     change_injector,
     clone,
     ran,
+    replace,
     results,
     run,
+    warm_environment,
 )
 
 pytestmark = pytest.mark.slow
@@ -27,12 +29,6 @@ def planned(folder, *options):
     """Return the cells that Snakemake would run."""
     log = run(folder, "snakemake", "-n", "-p", *options)
     return set(re.findall(r"> .mixframe/ran/(\S+)", log))
-
-
-def replace(path, old, new):
-    text = path.read_text()
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new))
 
 
 def same(folder, reference):
@@ -56,7 +52,8 @@ def idle(folder):
 def snaked(tmp_path_factory):
     """A clone in which `snakemake --cores 2` has run."""
     folder = clone(tmp_path_factory.mktemp("snaked"))
-    run(folder, "snakemake", "--cores", "2")
+    # Of another server, so that Python hashes strings otherwise than in the run of `repro`.
+    run(folder, "snakemake", "--cores", "2", environment=warm_environment(1))
     return folder
 
 

@@ -10,7 +10,7 @@ from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 
 from mixframe.experiment import code, dag
-from tests.pipeline.conftest import ran, run
+from tests.pipeline.conftest import ran, replace, run
 
 pytestmark = pytest.mark.slow
 
@@ -87,18 +87,11 @@ def test_every_result_that_was_read_is_declared(pipeline, recorded, repro):
             assert partial or allowed, f"{name} reads {path}"
 
 
-def edited(folder, path, old, new):
-    text = (folder / path).read_text()
-    assert text.count(old) == 1, path
-    (folder / path).write_text(text.replace(old, new))
-
-
 def test_a_doubled_score_runs_every_cell_behind_it_and_a_comment_none(finished):
     source = "src/mixframe/models/detector.py"
     text = (finished / source).read_text()
-    edited(
-        finished,
-        source,
+    replace(
+        finished / source,
         "logits[:, BONAFIDE] - logits[:, SPOOF]",
         "2 * (logits[:, BONAFIDE] - logits[:, SPOOF])",
     )

@@ -25,7 +25,8 @@ class Recorder:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         self.seen: set[str] = set()
-        self.codes: set[object] = set()
+        # By id: hashing a code object takes longer than most calls.
+        self.codes: dict[int, object] = {}
         self.local = threading.local()
         self.keys: dict[int, str] = {}
         self.kept: list[object] = []
@@ -47,11 +48,11 @@ class Recorder:
     def trace(self, frame, event, value):
         """Note the module of each function that is called."""
         code = frame.f_code
-        if code in self.codes:
+        if id(code) in self.codes:
             return None
         module = frame.f_globals.get("__name__") or ""
         if not module.startswith("mixframe."):
-            self.codes.add(code)
+            self.codes[id(code)] = code
             return None
         if code.co_name in VALIDATE | HASH:
             if code.co_name in HASH:
@@ -60,7 +61,7 @@ class Recorder:
             frame.f_trace_lines = False
             return self.leave
         if code.co_flags & CO_OPTIMIZED and not self.preparing(frame):
-            self.codes.add(code)
+            self.codes[id(code)] = code
             self.write(f"module {module}")
         return None
 
@@ -152,7 +153,8 @@ class Recorder:
                     self.write(f"file {os.path.relpath(path)}")
 
 
-if FOLDER:
+# What hashes the code runs in no cell, and traced it takes a minute.
+if FOLDER and sys.argv[1:2] != ["code"]:
     recorder = Recorder(FOLDER)
     sys.addaudithook(recorder.audit)
     threading.settrace(recorder.trace)

@@ -59,7 +59,9 @@ def posttrain(objective="frames", positive_weight=3.0, adapter=WHOLE):
 
 
 def run_of():
-    return Runner(Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0))
+    return Runner(
+        Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0, isa="pinned")
+    )
 
 
 @pytest.fixture
@@ -178,7 +180,9 @@ def test_freezing_goes_with_full_training_alone():
 
 def test_frame_scores_come_in_order_and_fit_their_labels(encoder, recipes):
     model = FrameModel(encoder, Full.model_validate(WHOLE), 8, 0).eval()
-    run = Runner(Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0))
+    run = Runner(
+        Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0, isa="pinned")
+    )
     scores, labels = frame_scores(model, recipes, 2, read, run)
     for recipe, values, truth in zip(recipes, scores, labels, strict=True):
         batch, (expected,) = frame_batch([recipe], encoder, read)

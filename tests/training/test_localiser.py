@@ -51,7 +51,9 @@ def test_what_is_saved_scores_as_what_was_fitted(encoder, encoder_folder, make_m
     torch.manual_seed(2)
     save_tensors(FrameClassifier(encoder.dim, 8).state_dict(), encoder_folder / CLASSIFIER)
     table = make_manifest({"train": 2, "dev": 6})
-    compute = Compute(device="cpu", processes=1, threads=1, workers=1, keep_utterances=0)
+    compute = Compute(
+        device="cpu", processes=1, threads=1, workers=1, keep_utterances=0, isa="pinned"
+    )
     work = Work(
         encoder_folder,
         Encoder(dropout=0.0),

@@ -33,7 +33,11 @@ TRAIN = Train(
 
 
 def runner(threads=1):
-    return Runner(Compute(device="cpu", processes=1, threads=threads, workers=2, keep_utterances=0))
+    return Runner(
+        Compute(
+            device="cpu", processes=1, threads=threads, workers=2, keep_utterances=0, isa="pinned"
+        )
+    )
 
 
 class Killed(Exception):
@@ -221,7 +225,9 @@ def test_only_adam_scales_the_decay_with_the_gradient(tmp_path):
 
 
 def test_cuda_is_refused_by_name_where_there_is_none():
-    compute = Compute(device="cuda", processes=1, threads=0, workers=0, keep_utterances=0)
+    compute = Compute(
+        device="cuda", processes=1, threads=0, workers=0, keep_utterances=0, isa="pinned"
+    )
     if torch.cuda.is_available():
         assert Runner(compute).threads == 1
     else:
@@ -250,7 +256,9 @@ def test_dropout_of_a_slice_does_not_depend_on_the_others(tmp_path):
         task = Regression()
         task.model.insert(2, nn.Dropout(0.5))
         sequential = Runner(
-            Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0),
+            Compute(
+                device="cpu", processes=1, threads=2, workers=1, keep_utterances=0, isa="pinned"
+            ),
             sequential=True,
         )
         torch.manual_seed(len(curves))

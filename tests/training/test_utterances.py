@@ -112,7 +112,9 @@ def test_the_dev_loss_is_the_cross_entropy_that_training_has(task):
     made.model.eval()
     with torch.no_grad():
         made.model.head.classify.weight.normal_()
-    run = Runner(Compute(device="cpu", processes=1, threads=1, workers=1, keep_utterances=0))
+    run = Runner(
+        Compute(device="cpu", processes=1, threads=1, workers=1, keep_utterances=0, isa="pinned")
+    )
     judged = made.validate(run)
     waves, labels = [], []
     for ref, label in zip(manifest.refs(made._dev), made._dev["label"], strict=True):
@@ -167,7 +169,9 @@ def test_dev_scores_are_those_of_scoring_whatever_precision_trains(
     encoder_folder, make_manifest, tmp_path
 ):
     table = make_manifest({"train": 4, "dev": 4})
-    compute = Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0)
+    compute = Compute(
+        device="cpu", processes=1, threads=2, workers=1, keep_utterances=0, isa="pinned"
+    )
     work = Work(encoder_folder, Encoder(dropout=0.0), SCORING, compute, 1, "test")
     head = {"kind": "pooled", "layers": "weighted", "pooling": "attentive", "hidden": 8}
     curves = {}
@@ -204,7 +208,9 @@ def test_a_voting_head_trains_with_every_value_of_its_keys(task, tmp_path, chang
     params = NEURAL.model_validate(NEURAL.model_dump() | {"head": FGFM | changes})
     fine_tuning = task(params)
     before = {n: p.detach().clone() for n, p in fine_tuning.model.head.named_parameters()}
-    compute = Compute(device="cpu", processes=1, threads=1, workers=1, keep_utterances=0)
+    compute = Compute(
+        device="cpu", processes=1, threads=1, workers=1, keep_utterances=0, isa="pinned"
+    )
     outcome = train(fine_tuning, params.train, 1, Runner(compute), tmp_path / "s.pt", 0, "test")
     assert len(outcome.rows) == 2
     after = dict(fine_tuning.model.head.named_parameters())

@@ -1,5 +1,6 @@
 """Score files of the grid beside the trials they are of."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -27,9 +28,16 @@ def read_runs(
     Raises:
         MixframeError: a score file is missing, or does not have exactly one score a trial.
     """
+    return read_trainings(files, table, system, name, grid.seed)
+
+
+def read_trainings(
+    files: Layout, table: pd.DataFrame, system: str, name: str, seeds: Sequence[int]
+) -> list[pd.DataFrame]:
+    """Return what `read_runs` does, of these seeds."""
     trials = table[table["set"] == name].rename(columns={"utterance": "trial"})
     runs = []
-    for seed in grid.seed:
+    for seed in seeds:
         path = need_file(replace(files, seed=seed).scores(system, name), "score")
         runs.append(scorefiles.align(scorefiles.read_scores(path), trials))
     return runs

@@ -80,6 +80,25 @@ def resample(
     settings: Settings,
     groups: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> dict[str, dict[str, FloatArray]]:
+    """Return means over the runs of each system of what `resample_runs` returns.
+
+    Returns:
+        by system and key of the metric (1 + resamples,) means over the system's runs; the first is
+        that of the data as given.
+    """
+    by_run = resample_runs(systems, metrics, settings, groups)
+    return {
+        system: {key: values.mean(axis=0) for key, values in figures.items()}
+        for system, figures in by_run.items()
+    }
+
+
+def resample_runs(
+    systems: Mapping[str, Sequence[Scores]],
+    metrics: Sequence[Metric],
+    settings: Settings,
+    groups: tuple[ArrayLike, ArrayLike] | None = None,
+) -> dict[str, dict[str, FloatArray]]:
     """Return metrics of several systems on the same trials, as given and resampled.
 
     All runs of all systems are evaluated on the same resamples, so what is common to two systems
@@ -92,8 +111,8 @@ def resample(
             resampling is by speaker if given, by trial within each class otherwise.
 
     Returns:
-        by system and key of the metric (1 + resamples,) means over the system's runs; the first is
-        that of the data as given.
+        by system and key of the metric (runs, 1 + resamples); the first value of a run is that of
+        the data as given.
 
     Raises:
         MixframeError: a class is empty, a score is NaN or infinite, a speaker is missing, there is
@@ -130,12 +149,12 @@ def resample(
     with ThreadPoolExecutor(settings.workers) as pool:
         for chunk in pool.map(run_chunk, children, chunks):
             rows.extend(chunk)
-    # (runs, metrics, 1 + resamples), in memory too: a mean then adds run after run.
-    by_run = np.asarray(rows, dtype=np.float64).transpose(1, 2, 0).copy()
+    # (metrics, runs, 1 + resamples), in memory too: a mean then adds run after run.
+    by_run = np.asarray(rows, dtype=np.float64).transpose(2, 1, 0).copy()
     ends = np.cumsum([len(pairs) for pairs in systems.values()])
     return {
-        system: dict(zip((m.key for m in metrics), part.mean(axis=0), strict=True))
-        for system, part in zip(systems, np.split(by_run, ends[:-1]), strict=True)
+        system: dict(zip((m.key for m in metrics), part, strict=True))
+        for system, part in zip(systems, np.split(by_run, ends[:-1], axis=1), strict=True)
     }
 
 

@@ -5,7 +5,7 @@ attack, codec ...). The stage `evaluate` and the commands for score files of any
 here. Rates are fractions; what each key means is in docs/evaluation.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from math import ceil
@@ -20,6 +20,7 @@ from mixframe.metrics.calibration import Affine
 from mixframe.metrics.detection import DcfCosts, FloatArray, Sample
 from mixframe.metrics.registry import EER, INTERVAL, METRICS, Metric, point_metrics
 from mixframe.metrics.scorefiles import by_class
+from mixframe.metrics.seeds import two_level
 
 FEW_UNITS = 30
 """Below so many speakers percentile intervals are too narrow."""
@@ -28,6 +29,11 @@ ATTACK = "attack"
 """The condition that splits the spoofed trials only."""
 
 UNKNOWN = ("", "-")
+
+ONE_TRAINING = "one training"
+BY_TRIALS = "trials"
+BY_TRAININGS = "trainings"
+"""Reasons why a difference is not supported."""
 
 RESAMPLED = [metric for metric in METRICS if metric.interval]
 BRIEF = [metric for metric in METRICS if metric.brief]
@@ -48,9 +54,9 @@ def pooled(runs: Sequence[pd.DataFrame], settings: Settings) -> dict[str, Any]:
         runs: the same trials scored by each of a system's trainings.
 
     Returns:
-        the keys of `point_metrics`, means over the runs; the intervals of those means, with _low
-        and _high in their keys; eer_by_seed; and eer_std, the standard deviation of the EER over
-        the runs, if there are several.
+        the keys of `point_metrics`, means over the runs; the intervals of those means over other
+        trials, with _low and _high in their keys; eer_by_seed; and, if there are several runs,
+        eer_std, the standard deviation of the EER over them, and what `_two_levels` returns.
     """
     points = [point_metrics(Sample(*by_class(run)), settings.costs) for run in runs]
     eers = [point["eer"] for point in points]
@@ -67,7 +73,29 @@ def pooled(runs: Sequence[pd.DataFrame], settings: Settings) -> dict[str, Any]:
 def brief(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the few of the figures of `pooled` that sum up a system."""
     keys = [key for metric in BRIEF for key in (*metric.brief_keys, f"{metric.key}_std")]
-    return {key: figures[key] for key in keys if key in figures}
+    return {key: figures[key] for key in (*keys, *TWO_LEVELS) if key in figures}
+
+
+def by_novelty(
+    runs: Sequence[pd.DataFrame], trained: Collection[str], settings: Settings
+) -> dict[str, dict[str, Any]]:
+    """Return the figures against attacks that training has heard, and against all others.
+
+    Args:
+        trained: attacks of the training set.
+
+    Returns:
+        for known and unknown the keys of `by_condition`; an attack stands against all bona fide
+        trials. Rates are None where there is no such attack.
+    """
+    first = runs[0]
+    known = first["attack"].isin(list(trained))
+    bonafide = first["label"] == "bonafide"
+    inside = {"known": bonafide | known, "unknown": bonafide | ~known}
+    return {
+        name: _condition([run[rows.to_numpy()] for run in runs], settings)
+        for name, rows in inside.items()
+    }
 
 
 def by_condition(
@@ -111,10 +139,13 @@ def _condition(runs: Sequence[pd.DataFrame], settings: Settings) -> dict[str, An
 def resample(
     systems: Mapping[str, Sequence[pd.DataFrame]], metrics: Sequence[Metric], settings: Settings
 ) -> dict[str, dict[str, FloatArray]]:
-    """Return metrics of systems on the same resamples of their trials, as `bootstrap.resample`.
+    """Return metrics of the runs of systems on the same resamples of their trials.
 
     Args:
         systems: for each system the runs, of the same trials in the same order.
+
+    Returns:
+        (runs, 1 + resamples) by system and key of the metric, as `bootstrap.resample_runs`.
     """
     scores = {name: [by_class(run) for run in runs] for name, runs in systems.items()}
     groups = None
@@ -122,17 +153,44 @@ def resample(
         table = next(iter(systems.values()))[0]
         spoof = table["label"] == "spoof"
         groups = table.loc[~spoof, settings.unit], table.loc[spoof, settings.unit]
-    return bootstrap.resample(scores, metrics, settings, groups)
+    return bootstrap.resample_runs(scores, metrics, settings, groups)
 
 
 def _intervals(
     runs: Sequence[pd.DataFrame], metrics: Sequence[Metric], settings: Settings
 ) -> dict[str, float]:
-    """Return the intervals of the means over the runs, by key."""
-    figures = {}
+    """Return the intervals of the means over the runs, by key; of the EER over trainings too."""
+    figures: dict[str, float] = {}
     for key, values in resample({"": runs}, metrics, settings)[""].items():
-        figures[f"{key}_low"], figures[f"{key}_high"] = bootstrap.interval(values, settings.level)
+        low, high = bootstrap.interval(values.mean(axis=0), settings.level)
+        figures |= {f"{key}_low": low, f"{key}_high": high}
+        if key == EER.key:
+            figures |= _two_levels(values, count_units(runs[0], settings), settings.level)
     return figures
+
+
+TWO_LEVELS = ("eer_both_low", "eer_both_high", "eer_sd_trials", "eer_sd_training")
+
+
+def _two_levels(values: FloatArray, n_units: int, level: float) -> dict[str, float]:
+    """Return the interval of a mean EER over trials and trainings, and what each varies it by.
+
+    Args:
+        values: (runs, 1 + resamples).
+
+    Returns:
+        the keys of `TWO_LEVELS`, the interval cut to [0, 1]; nothing of a single run.
+    """
+    both = two_level([values], n_units)
+    if both is None:
+        return {}
+    low, high = np.clip(both.interval(level), 0, 1).tolist()
+    return dict(zip(TWO_LEVELS, (low, high, both.trials**0.5, both.training**0.5), strict=True))
+
+
+def count_units(table: pd.DataFrame, settings: Settings) -> int:
+    """Return how many units of these trials are resampled."""
+    return len(table) if settings.unit == "trial" else int(table[settings.unit].nunique())
 
 
 def calibrated(
@@ -166,40 +224,75 @@ def calibrated(
 
 
 def differences(systems: Mapping[str, Sequence[pd.DataFrame]], settings: Settings) -> pd.DataFrame:
-    """Compare the EER of every two systems on the same trials, by a paired bootstrap.
+    """Compare the EER of every two systems on the same trials, over trials and over trainings.
 
-    There are at least as many resamples as the smallest p-value needs to stay below 1 - level
-    after the correction.
+    The trials are compared by a paired bootstrap, with at least as many resamples as the smallest
+    p-value needs to stay below 1 - level after the correction. Trials and trainings together are
+    `seeds.two_level` of the differences of trainings with the same seed.
 
     Args:
-        systems: for each system the runs, of the same trials in the same order.
+        systems: for each system the runs, of the same trials in the same order, a run a seed, the
+            same seeds in the same order.
 
     Returns:
-        a row a pair: first, second, difference (first minus second, a fraction), low, high,
-        p_value, p_holm (corrected for the number of pairs), supported (p_holm at most 1 - level).
+        a row a pair: first, second, difference (first minus second, a fraction); trials_low,
+        trials_high, trials_p, trials_p_holm, of other trials with these trainings; low, high,
+        p_value, p_holm, of other trials and other trainings, and sd_trials and sd_training, what
+        each varies the difference by: NaN where there is one training. p_holm is corrected for
+        the number of pairs. supported: both corrected p-values are at most 1 - level; reason: why
+        it is not (one training, trials, trainings), "" where it is.
     """
     alpha = 1 - settings.level
     n_pairs = len(systems) * (len(systems) - 1) // 2
     resamples = max(settings.resamples, ceil(4 * n_pairs / alpha))
-    columns = ["first", "second", "difference", "low", "high", "p_value"]
+    columns = ["first", "second", "difference", "trials_low", "trials_high", "trials_p"]
+    columns += ["low", "high", "p_value", "sd_trials", "sd_training"]
     rows = []
     if n_pairs:
         values = resample(systems, [EER], replace(settings, resamples=resamples))
+        n_units = count_units(next(iter(systems.values()))[0], settings)
         for first, second in combinations(systems, 2):
             eers = values[first][EER.key], values[second][EER.key]
-            compared = bootstrap.difference(*eers, settings.level)
-            rows.append({"first": first, "second": second, **compared})
+            means = [runs.mean(axis=0) for runs in eers]
+            trials = bootstrap.difference(means[0], means[1], settings.level)
+            row = {
+                "first": first,
+                "second": second,
+                "difference": trials["difference"],
+                "trials_low": trials["low"],
+                "trials_high": trials["high"],
+                "trials_p": trials["p_value"],
+            }
+            both = two_level([eers[0] - eers[1]], n_units)
+            if both is not None:
+                low, high = both.interval(settings.level)
+                row |= {"low": low, "high": high, "p_value": both.p_value}
+                row |= {"sd_trials": both.trials**0.5, "sd_training": both.training**0.5}
+            rows.append(row)
     pairs = pd.DataFrame(rows, columns=columns)
-    corrected = bootstrap.holm(pairs["p_value"].tolist())
-    return pairs.assign(p_holm=corrected, supported=[p <= alpha for p in corrected])
+    by_trials = bootstrap.holm(pairs["trials_p"].tolist())
+    known = not pairs["p_value"].isna().any()
+    by_both = bootstrap.holm(pairs["p_value"].tolist()) if known else [np.nan] * len(pairs)
+    reasons = [_reason(*p, alpha) for p in zip(by_trials, by_both, strict=True)]
+    pairs.insert(columns.index("trials_p") + 1, "trials_p_holm", by_trials)
+    pairs.insert(columns.index("p_value") + 2, "p_holm", by_both)
+    return pairs.assign(supported=[reason == "" for reason in reasons], reason=reasons)
+
+
+def _reason(by_trials: float, by_both: float, alpha: float) -> str:
+    """Return why a difference with these corrected p-values is not supported; "" if it is."""
+    if by_trials > alpha:
+        return BY_TRIALS
+    if np.isnan(by_both):
+        return ONE_TRAINING
+    return "" if by_both <= alpha else BY_TRAININGS
 
 
 def resampling(table: pd.DataFrame, settings: Settings) -> dict[str, Any]:
     """Say how the intervals of some trials were made, for the record."""
-    n_units = len(table) if settings.unit == "trial" else table[settings.unit].nunique()
     return {
         "unit": settings.unit,
-        "n_units": int(n_units),
+        "n_units": count_units(table, settings),
         "resamples": settings.resamples,
         "level": settings.level,
         "seed": settings.seed,

@@ -135,7 +135,7 @@ def compare(first: Path, second: Path, inputs: Inputs) -> dict[str, Any]:
     points = [point_metrics(Sample(*by_class(table)), COSTS) for table in tables]
     differences = {}
     for key in (metric.key for metric in RESAMPLED):
-        pair = values["first"][key], values["second"][key]
+        pair = values["first"][key][0], values["second"][key][0]
         compared = bootstrap.difference(*pair, settings.level)
         differences[key] = {
             "first": points[0][key],

@@ -113,6 +113,7 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
     scored = _scored(files, grid, table)
     localisation = collect_localisation(preset, files, grid, table) if grid.posttrained else None
     published = paper.read(paper.PAPER)
+    measured = paper.summaries(published)
     return Collected(
         name=name,
         preset=preset,
@@ -150,9 +151,13 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
             ],
             columns=["system", "trainable", "total"],
         ),
-        published=paper.beside(published, paper.summaries(published)),
+        published=paper.beside(published, measured, paper.intervals(published, measured)),
         yaml=params.preset_path(name).read_text(encoding="utf-8"),
-        versions=[("python", platform.python_version()), *((p, version(p)) for p in PACKAGES)],
+        versions=[
+            ("instruction set", ", ".join(sorted({e["isa"] for e in summary["systems"].values()}))),
+            ("python", platform.python_version()),
+            *((p, version(p)) for p in PACKAGES),
+        ],
     )
 
 
@@ -176,7 +181,7 @@ def corpus(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _results(details: dict[str, Any], grid: Grid) -> pd.DataFrame:
-    nested = ("by_attack", "by_codec", "calibrated")
+    nested = ("by_attack", "by_codec", "calibrated", "known", "unknown")
     rows = []
     for system, entry in details.items():
         for name in grid.set:

@@ -15,7 +15,7 @@ from matplotlib.cm import ScalarMappable
 from mixframe.audio.io import Waveform, encode_flac
 from mixframe.experiment.params import Grid
 from mixframe.metrics.scorefiles import sign_warning
-from mixframe.metrics.tables import latex, markdown, percent
+from mixframe.metrics.tables import latex, markdown, note, percent, span, tables
 from mixframe.report import draw
 from mixframe.report.collect import Collected
 from mixframe.report.draw import Drawing, Key
@@ -39,6 +39,10 @@ VARIABLES = {
 
 TABLES = ("attacks", "codecs")
 """Figures that the page has as tables, with intervals and the numbers of trials."""
+
+SEVERAL_SEEDS_KEYS = ("low", "high", "p_value", "p_holm")
+ONE_SEED_KEYS = ("trials_low", "trials_high", "trials_p", "trials_p_holm")
+"""Columns of the comparisons that say what is known of a difference."""
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
@@ -136,6 +140,8 @@ def render(data: Collected, drawings: dict[str, Drawing]) -> str:
             for row in data.results.to_dict("records")
             if (warning := sign_warning(row["eer"]))
         ],
+        note=note(data.summary),
+        further_tables=tables(data.summary)[1:],
         markdown=markdown(data.summary),
         latex=latex(data.summary),
         figures={name: _figure(name, drawing) for name, drawing in drawings.items()},
@@ -190,23 +196,25 @@ def result_rows(
 ) -> list[dict[str, Any]]:
     """Return the result table: a row a system, in it a cell a set.
 
-    A cell has the figures of stage evaluate, `best` (no other system's EER is lower on this set)
-    and `bar`: the interval's left end and width and the EER, in percent of the set's widest
-    interval's upper end.
+    A cell has the figures of stage evaluate, `low` and `high` (its interval, over trainings too
+    where there are several), `best` (no other system's EER is lower on this set) and `bar`: the
+    interval's left end and width and the EER, in percent of the set's widest interval's upper end.
     """
     found = {(row["system"], row["set"]): row for row in results.to_dict("records")}
-    by_set = results.groupby("set")
-    lowest, top = by_set["eer"].min(), by_set["eer_high"].max()
+    lowest = results.groupby("set")["eer"].min()
+    high = results.get("eer_both_high", results["eer_high"])
+    top = high.groupby(results["set"]).max()
     rows = []
     for system in systems:
         cells = []
         for name in sets:
             cell = found[system, name]
             scale = 100 / (top[name] or 1)
-            low, high = cell["eer_low"] * scale, cell["eer_high"] * scale
+            cell["low"], cell["high"] = span(cell) or (cell["eer"], cell["eer"])
+            low, width = cell["low"] * scale, (cell["high"] - cell["low"]) * scale
             bar = {
                 "left": f"{low:.1f}%",
-                "width": f"{high - low:.1f}%",
+                "width": f"{width:.1f}%",
                 "at": f"{cell['eer'] * scale:.1f}%",
             }
             cells.append({**cell, "best": cell["eer"] == lowest[name], "bar": bar})
@@ -240,7 +248,9 @@ def _pairs(comparisons: pd.DataFrame, name: str) -> dict[tuple[str, str], dict[s
     found = {}
     for row in comparisons[comparisons["set"] == name].to_dict("records"):
         found[row["first"], row["second"]] = row
-        turned = {"difference": -row["difference"], "low": -row["high"], "high": -row["low"]}
+        turned = {"difference": -row["difference"]}
+        for begin in ("", "trials_"):
+            turned |= {f"{begin}low": -row[f"{begin}high"], f"{begin}high": -row[f"{begin}low"]}
         found[row["second"], row["first"]] = {**row, **turned}
     return found
 
@@ -264,13 +274,19 @@ def difference_rows(
             row = found[system, other]
             side = "lower" if row["difference"] < 0 else "higher"
             points = round(100 * row["difference"], 2)
-            interval = f"{percent(row['low'])} to {percent(row['high'])}"
+            unknown = pd.isna(row["low"])
+            low, high, p, corrected = (
+                row[key] for key in (ONE_SEED_KEYS if unknown else SEVERAL_SEEDS_KEYS)
+            )
+            interval = f"{percent(low)} to {percent(high)}"
             cells.append(
                 {
                     "text": f"{points:+.2f}".replace("-", "\N{MINUS SIGN}") if points else "0.00",
                     "class": side if row["supported"] else "open",
-                    "title": f"{system} minus {other}: interval {interval}, "
-                    f"p {row['p_value']:.4f}, after Holm's correction {row['p_holm']:.4f}",
+                    "title": f"{system} minus {other}: interval {interval}"
+                    f"{' (trials only)' if unknown else ''}, "
+                    f"p {p:.4f}, after Holm's correction {corrected:.4f}"
+                    + ("" if row["supported"] else f"; not supported: {row['reason']}"),
                 }
             )
         rows.append((system, cells))
@@ -288,6 +304,7 @@ def published_row(row: Beside) -> dict[str, str]:
     measured = "\N{EN DASH}" if row.measured is None else percent(row.measured)
     if row.low is not None and row.high is not None:
         measured += f" [{percent(row.low)}, {percent(row.high)}]"
+        measured += "" if row.trained else " trials"
     return {
         "paper": figure.title,
         "system": figure.system,

@@ -1,5 +1,7 @@
 """Stage evaluate: figures of one system on every set, over the seeds of the grid.
 
+Attacks that occur in the set train are known, all others unknown.
+
 Reads: results/<preset>/corpus/manifest.parquet, results/<preset>/scores/<system>/, the preset's
 `evaluate` section and `seed`, seeds and sets of the grid.
 Writes: results/<preset>/{metrics, details}/<system>.json and results/<preset>/det/<system>.csv.
@@ -22,6 +24,9 @@ from mixframe.stages.context import Context, running
 DEV = "dev"
 """The set that calibrates."""
 
+TRAIN = "train"
+"""The set whose attacks are known."""
+
 DET_POINTS = 200
 """Points of a thinned DET curve; a plot shows no more."""
 
@@ -34,7 +39,8 @@ def run(context: Context, system: str, grid: Grid) -> None:
     """
     preset, files = context.preset, context.files
     with running(context, "evaluate", system):
-        table = manifest.read(files.manifest, [DEV, *grid.set])
+        table = manifest.read(files.manifest, [TRAIN, DEV, *grid.set])
+        trained = table.loc[(table["set"] == TRAIN) & (table["label"] == "spoof"), "attack"]
         how = settings(preset.evaluate, preset.seed, context.compute.workers)
         dev = read_runs(files, table, system, DEV, grid)
         fitted = [calibration.fit(*scorefiles.by_class(run)) for run in dev]
@@ -44,6 +50,7 @@ def run(context: Context, system: str, grid: Grid) -> None:
             runs = read_runs(files, table, system, name, grid)
             details[name] = {
                 **evaluation.pooled(runs, how),
+                **evaluation.by_novelty(runs, set(trained), how),
                 "calibrated": evaluation.calibrated(runs, fitted, how.costs),
                 "by_attack": evaluation.by_condition(runs, "attack", how),
                 "by_codec": (
@@ -57,7 +64,13 @@ def run(context: Context, system: str, grid: Grid) -> None:
             warning = scorefiles.sign_warning(details[name]["eer"])
             if warning:
                 log(f"  {system} on {name}: {warning}")
-        figures = {name: evaluation.brief(entry) for name, entry in details.items()}
+        figures = {
+            name: {
+                **evaluation.brief(entry),
+                **{kind: entry[kind] for kind in ("known", "unknown")},
+            }
+            for name, entry in details.items()
+        }
         write_json(files.metrics(system), figures)
         write_json(files.details(system), details)
         write_text(files.det(system), pd.concat(curves).to_csv(index=False, lineterminator="\n"))

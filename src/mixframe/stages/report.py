@@ -3,8 +3,9 @@
 Reads: results/<preset>/summary/{summary.json, comparisons.csv}, details/, det/, scores/, curves/,
 corpus/{manifest.parquet, audio.tar}, checks/shortcuts.csv, heldout/plan.parquet,
 embeddings/, pretrain/config.json; dvc.yaml; paper.yaml; the whole preset; the grid of params.yaml.
-Beside published figures stand those of other presets: results/<other>/summary/summary.json, which
-the pipeline does not know of, where it is there.
+Beside published figures stand those of other presets: results/<other>/summary/summary.json, and for
+the intervals of gaps and reductions its scores and manifest, which the pipeline does not know of,
+where they are there.
 Writes: results/<preset>/report.html and results/<preset>/figures/{det, histograms, calibration,
 attacks, codecs, curves, localisation, votes, embeddings, similarity, dag}.{png, svg, csv}.
 """

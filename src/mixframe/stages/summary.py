@@ -1,5 +1,8 @@
 """Stage summary: the result table of all systems, and which of their differences are supported.
 
+A difference is supported where it survives other trials, and other trials and trainings together;
+with one seed none is.
+
 Reads: results/<preset>/corpus/manifest.parquet, figures, cards and scores of all systems, the
 preset's `evaluate` section and `seed`, the grid.
 Writes: results/<preset>/summary/{summary.json, comparisons.csv, table.md, table.tex}.
@@ -32,6 +35,7 @@ def run(context: Context, grid: Grid) -> None:
         for system in grid.system:
             card = read_json(replace(files, seed=grid.seed[0]).finetuned(system) / "card.json")
             systems[system] = {
+                "isa": card["isa"],
                 "trainable_parameters": card["parameters"]["trainable"],
                 "total_parameters": card["parameters"]["total"],
                 "sets": read_json(files.metrics(system)),

@@ -79,7 +79,8 @@ def panel(
 
     Args:
         points: system, x, y (probits).
-        results: eer, eer_low, eer_high by system.
+        results: eer, eer_low, eer_high by system, of several trainings eer_both_low and
+            eer_both_high, which are drawn in place of these.
         limits: ends of both axes, as fractions.
     """
     axis, strip = canvas.subplots(2, 1, sharex=True, height_ratios=_heights(systems))
@@ -96,8 +97,9 @@ def panel(
             dashes=line.dashes or (None, None),
             solid_joinstyle="round",
         )
+    ends = "eer_both" if "eer_both_low" in results else "eer"
     for place, (system, line) in enumerate(systems.items()):
-        rates = results.loc[system, ["eer_low", "eer", "eer_high"]].to_numpy(np.float64)
+        rates = results.loc[system, [f"{ends}_low", "eer", f"{ends}_high"]].to_numpy(np.float64)
         left, at, right = ndtri(np.clip(rates, *limits))
         strip.plot([left, right], [place, place], color=line.colour, linewidth=1.6)
         for where, height in ((axis, at), (strip, place)):

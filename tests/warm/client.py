@@ -1,0 +1,19 @@
+"""Has the server beside this file run the command of this file's name."""
+
+import json
+import os
+import signal
+import socket
+import sys
+
+place, name = os.path.split(os.path.abspath(sys.argv[0]))
+server = socket.socket(socket.AF_UNIX)
+server.connect(os.path.join(place, "socket"))
+socket.send_fds(server, [b"\0"], [0, 1, 2])
+asked = {"command": [name, *sys.argv[1:]], "folder": os.getcwd(), "variables": dict(os.environ)}
+server.sendall(json.dumps(asked).encode() + b"\n")
+status = int(server.recv(16) or 1)
+if status < 0:
+    signal.signal(-status, signal.SIG_DFL)
+    os.kill(os.getpid(), -status)
+sys.exit(status)
