@@ -104,11 +104,11 @@ class Layout:
 
     def embeddings(self, system: str) -> Path:
         """Means over the frames of utterances, before and after post-training."""
-        return self.root / "embeddings" / system / "utterances.parquet"
+        return self.root / "details" / f"embeddings-{system}.parquet"
 
     def similarities(self, system: str) -> Path:
         """Similarity of the frames of held-out splices, before and after post-training."""
-        return self.root / "embeddings" / system / "splices.parquet"
+        return self.root / "details" / f"similarity-{system}.parquet"
 
     def metrics(self, system: str) -> Path:
         """Figures of one system, small enough for `dvc metrics show`."""

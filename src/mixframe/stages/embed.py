@@ -3,7 +3,7 @@
 Reads: results/<preset>/pretrain/, results/<preset>/posttrain/<system>/<seed>/,
 results/<preset>/corpus/{manifest.parquet, audio.tar}, results/<preset>/heldout/plan.parquet, the
 preset's `encoder`, `embed` and `score.batch`.
-Writes: results/<preset>/embeddings/<system>/{utterances, splices}.parquet.
+Writes: results/<preset>/details/{embeddings, similarity}-<system>.parquet.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 Reads: results/<preset>/summary/{summary.json, comparisons.csv}, details/, det/, scores/, curves/,
 corpus/{manifest.parquet, audio.tar}, checks/shortcuts.csv, heldout/plan.parquet,
-embeddings/, pretrain/config.json; dvc.yaml; paper.yaml; the whole preset; the grid of params.yaml.
+pretrain/config.json; dvc.yaml; paper.yaml; the whole preset; the grid of params.yaml.
 Beside published figures stand those of other presets: results/<other>/summary/summary.json, and for
 the intervals of gaps and reductions its scores and manifest, which the pipeline does not know of,
 where they are there.
