@@ -2,7 +2,7 @@
 
 Results are the same bytes on two machines if each library rounds alike on both. Here each library
 that makes a number does a little of what the pipeline asks of it; the hashes it should give stand
-in machine.yaml, with the parameters of the attacks.
+in hashes.yaml, with the parameters of the attacks.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from mixframe.corpora.demo import signal
 from mixframe.corpora.demo.attacks import ATTACKS, analysis, needs_target, synthesise
 from mixframe.corpora.demo.attacks.context import Context, Wave
 
-EXPECTED = Path(__file__).with_suffix(".yaml")
+EXPECTED = Path(__file__).with_name("hashes.yaml")
 
 
 class Result(NamedTuple):
