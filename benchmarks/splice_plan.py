@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from mixframe.audio.frames import FrameGrid
+from mixframe.audio.splicing.planning import plan, write_plan
 from mixframe.experiment.params import read_preset
-from mixframe.splicing.planning import plan, write_plan
 
 UTTERANCES, SPEAKERS = 182_357, 400
 

@@ -144,8 +144,8 @@ def test_an_edit_reaches_the_cells_that_run_it_and_no_others(package):
     for path, reached in {
         "models/detector.py": {"lora"},
         "training/systems/lfcc.py": {"lfcc"},
-        "splicing/patterns/regions.py": {"mfpt"},
-        "splicing/patterns/short.py": set(),
+        "audio/splicing/patterns/regions.py": {"mfpt"},
+        "audio/splicing/patterns/short.py": set(),
         "audio/frames.py": {"lora", "mfpt"},
         "metrics/scorefiles.py": {"lfcc", "lora"},
         "stages/report.py": set(),
@@ -162,9 +162,10 @@ def test_an_edit_reaches_the_cells_that_run_it_and_no_others(package):
 def test_a_registered_plugin_changes_no_cell_that_does_not_use_it(package):
     copy, clear = package
     before = cells(["splice.mfpt"], "splice")
-    init = copy / "splicing/patterns/__init__.py"
+    patterns = copy / "audio/splicing/patterns"
+    init = patterns / "__init__.py"
     text = init.read_text()
-    (copy / "splicing/patterns/other.py").write_text("def draw(rng, limits):\n    return []\n")
+    (patterns / "other.py").write_text("def draw(rng, limits):\n    return []\n")
     line = next(line for line in text.splitlines() if '"regions"' in line)
     init.write_text(text.replace(line, f"{line}\n{line.replace('regions', 'other')}"))
     clear()

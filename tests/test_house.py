@@ -13,13 +13,13 @@ PACKAGE = Path(mixframe.__file__).parent
 ROOMS = (
     "base",
     "audio",
-    "splicing",
     "metrics",
     "models",
     "corpora",
     "training",
     "experiment",
     "report",
+    "bundle",
     "stages",
 )
 """From the ground up; a room imports from those before it. On top are cli and commands."""

@@ -5,6 +5,7 @@ import pytest
 from sklearn.mixture import GaussianMixture
 
 from mixframe.audio import manifest
+from mixframe.audio.io import read
 from mixframe.metrics import detection
 from mixframe.training.systems import lfcc
 
@@ -31,7 +32,8 @@ def test_the_likelihood_is_that_of_scikit_learn():
 
 def test_loud_tones_are_told_from_quiet_ones_and_models_survive_their_file(make_manifest, tmp_path):
     table = make_manifest({"train": 8, "dev": 6})
-    frames = lfcc.features(table, PARAMS, 10.0, "test")
+    refs, samples = manifest.refs(table), table["samples"].tolist()
+    frames = lfcc.features(refs, samples, PARAMS, 10.0, read)
     assert all(f.shape[1] == 24 for f in frames)
 
     def rows(name, label):

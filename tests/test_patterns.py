@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixframe.splicing.patterns import PATTERNS
+from mixframe.audio.splicing.patterns import PATTERNS
 
 
 def limits(n_regions, shortest, longest, ratio):

@@ -11,8 +11,8 @@ import pytest
 
 import mixframe
 from mixframe.audio.augmentations import AUGMENTATIONS
+from mixframe.audio.splicing.patterns import PATTERNS
 from mixframe.models.heads import HEADS
-from mixframe.splicing.patterns import PATTERNS
 from mixframe.training.systems import SYSTEMS
 
 PACKAGE = Path(mixframe.__file__).parent
@@ -76,7 +76,7 @@ PATTERN = """
 from typing import Literal
 
 from mixframe.base.schema import Positive
-from mixframe.splicing.patterns.pattern import Pattern
+from mixframe.audio.splicing.patterns.pattern import Pattern
 
 
 class MiddleFrames(Pattern):
@@ -92,8 +92,8 @@ import pandas as pd
 
 from mixframe.audio.frames import FrameGrid
 from mixframe.base.schema import validate
-from mixframe.splicing.params import Splice
-from mixframe.splicing.planning import plan
+from mixframe.audio.splicing.params import Splice
+from mixframe.audio.splicing.planning import plan
 
 values = {
     "set": "train", "base": "bonafide", "injector": "spoof", "speaker": "any", "copies": 1,
@@ -192,7 +192,7 @@ ADDITIONS = {
         USE_HEAD,
     ),
     "pattern": (
-        "splicing/patterns",
+        "audio/splicing/patterns",
         '"middle": "middle.MiddleFrames",',
         ("middle.py", PATTERN),
         USE_PATTERN,

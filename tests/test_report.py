@@ -20,6 +20,7 @@ from PIL import Image
 
 from mixframe.audio import manifest
 from mixframe.audio.io import encode_flac, tar_writer
+from mixframe.audio.splicing import planning, rendering
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import read_json, write_json, write_text
 from mixframe.experiment.layout import Layout
@@ -28,7 +29,6 @@ from mixframe.metrics import evaluation, scorefiles
 from mixframe.report import collect, draw, examples, figures, render
 from mixframe.report.figures import calibration, conditions, localisation
 from mixframe.report.pipeline import Edge, Pipeline, Stage, layout, read_pipeline
-from mixframe.splicing import planning, rendering
 from mixframe.stages import evaluate, evaluate_frames, report, summary
 from mixframe.stages.context import Context
 from tests import chromium

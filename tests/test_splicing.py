@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from mixframe.audio import manifest
 from mixframe.audio.frames import FrameGrid
 from mixframe.audio.io import AudioRef, read
+from mixframe.audio.splicing import planning, rendering
+from mixframe.audio.splicing.params import Splice
+from mixframe.audio.splicing.patterns import PATTERNS
 from mixframe.base.errors import MixframeError
-from mixframe.splicing import planning, rendering
-from mixframe.splicing.params import Splice
-from mixframe.splicing.patterns import PATTERNS
 
 GRID = FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
 LIMITS = {"max_regions": 3, "min_frames": 2, "max_frames": 12, "max_ratio": 0.5}

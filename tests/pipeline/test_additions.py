@@ -45,7 +45,7 @@ def figure(data):
 
 LINES = {
     "models/heads/__init__.py": ("{", '        "first_frame": "first_frame.FirstFrame",'),
-    "splicing/patterns/__init__.py": ("{", '        "middle": "middle.MiddleFrames",'),
+    "audio/splicing/patterns/__init__.py": ("{", '        "middle": "middle.MiddleFrames",'),
     "audio/augmentations/__init__.py": ("{", '        "louder": "louder.Louder",'),
     "corpora/demo/attacks/__init__.py": ("for name in (", '        "muffled",'),
     "metrics/registry.py": (
@@ -101,7 +101,7 @@ def add(folder):
     """Add a plug-in of each kind: its file and its line."""
     package = folder / "src/mixframe"
     (package / "models/heads/first_frame.py").write_text(HEAD)
-    (package / "splicing/patterns/middle.py").write_text(PATTERN)
+    (package / "audio/splicing/patterns/middle.py").write_text(PATTERN)
     (package / "audio/augmentations/louder.py").write_text(AUGMENTATION)
     (package / "corpora/demo/attacks/muffled.py").write_text(ATTACK)
     (package / "metrics/balanced.py").write_text(METRIC)

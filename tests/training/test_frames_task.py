@@ -8,11 +8,11 @@ from transformers import AutoModel
 
 from mixframe.audio import manifest
 from mixframe.audio.io import read
+from mixframe.audio.splicing import planning, rendering
+from mixframe.audio.splicing.params import Splice
 from mixframe.base.compute import Compute
 from mixframe.models import backbone as backbones
 from mixframe.models.params import Encoder, Full
-from mixframe.splicing import planning, rendering
-from mixframe.splicing.params import Splice
 from mixframe.training.frames import FrameModel, FrameTask, frame_batch, frame_scores
 from mixframe.training.loop import train
 from mixframe.training.params import Posttrain

@@ -35,7 +35,7 @@ PLUGINS = (
     "mixframe.corpora.demo.attacks",
     "mixframe.corpora.kinds",
     "mixframe.models.heads",
-    "mixframe.splicing.patterns",
+    "mixframe.audio.splicing.patterns",
     "mixframe.training.systems",
 )
 """Modules that list others of their package, of which a preset chooses some."""

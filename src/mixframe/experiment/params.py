@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from mixframe.audio.splicing.params import Splice
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import Count, Positive, Section, Share, read_yaml, validate
@@ -17,7 +18,6 @@ from mixframe.corpora.kinds import DownloadParams, ProtocolParams
 from mixframe.experiment.layout import HELDOUT
 from mixframe.metrics.params import Evaluate
 from mixframe.models.params import Encoder
-from mixframe.splicing.params import Splice
 from mixframe.training.params import Foundation, Posttrain, Score
 from mixframe.training.systems import AnySystem
 

@@ -11,14 +11,14 @@ from mixframe.audio import io as audio
 from mixframe.audio import manifest
 from mixframe.audio.frames import FrameGrid, Labels
 from mixframe.audio.io import SAMPLE_RATE, Waveform
+from mixframe.audio.splicing.planning import read_plan
+from mixframe.audio.splicing.rendering import Recipe, as_recorded, load, recipes
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file, read_json
 from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Grid, Preset
 from mixframe.metrics import detection, scorefiles
 from mixframe.metrics.frames import frame_threshold
-from mixframe.splicing.planning import read_plan
-from mixframe.splicing.rendering import Recipe, as_recorded, load, recipes
 
 AUDIO_BYTES = 6 * 2**20
 """Of sounds on the page beside those of splices; what comes later has no player. With them, base64

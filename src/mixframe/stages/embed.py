@@ -14,14 +14,14 @@ import pandas as pd
 from torch import nn
 
 from mixframe.audio import manifest
+from mixframe.audio.splicing.planning import read_plan
+from mixframe.audio.splicing.rendering import Recipe, as_recorded, recipes
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path
 from mixframe.experiment.layout import HELDOUT
 from mixframe.experiment.params import Embed
 from mixframe.models import backbone as backbones
 from mixframe.models.backbone import Backbone, encode
-from mixframe.splicing.planning import read_plan
-from mixframe.splicing.rendering import Recipe, as_recorded, recipes
 from mixframe.stages.context import Context, running
 from mixframe.training.data import cached_reader
 from mixframe.training.frames import by_frame

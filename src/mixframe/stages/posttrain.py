@@ -14,14 +14,14 @@ import pandas as pd
 
 from mixframe.audio import manifest
 from mixframe.audio.io import Reader
+from mixframe.audio.splicing.planning import read_plan
+from mixframe.audio.splicing.rendering import Recipe, as_recorded, recipes
 from mixframe.base.files import atomic_path, read_json
 from mixframe.base.tensors import save_tensors
 from mixframe.experiment.layout import HELDOUT
 from mixframe.experiment.params import lookup
 from mixframe.models import backbone as backbones
 from mixframe.models.params import ENCODER_FILES, draws_numbers
-from mixframe.splicing.planning import read_plan
-from mixframe.splicing.rendering import Recipe, as_recorded, recipes
 from mixframe.stages.context import Context, fresh_folder, parallel, running, state_key, write_rows
 from mixframe.training.data import cached_reader
 from mixframe.training.frames import FrameModel, FrameTask, frame_scores

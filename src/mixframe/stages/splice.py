@@ -8,11 +8,11 @@ Writes: results/<preset>/splice/<policy>/<seed>/plan.parquet, or heldout/plan.pa
 
 from mixframe.audio import manifest
 from mixframe.audio.frames import FrameGrid
+from mixframe.audio.splicing import planning
 from mixframe.base.files import read_json
 from mixframe.base.progress import log
 from mixframe.experiment.layout import HELDOUT
 from mixframe.experiment.params import lookup
-from mixframe.splicing import planning
 from mixframe.stages.context import Context, running
 
 

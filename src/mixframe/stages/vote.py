@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 
 from mixframe.audio import manifest
+from mixframe.audio.splicing.planning import read_plan
+from mixframe.audio.splicing.rendering import as_recorded, recipes
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path, write_json
 from mixframe.experiment.layout import HELDOUT
 from mixframe.experiment.params import lookup
 from mixframe.models.heads import HEADS
-from mixframe.splicing.planning import read_plan
-from mixframe.splicing.rendering import as_recorded, recipes
 from mixframe.stages.context import Context, running
 from mixframe.stages.systems import check_card, work
 from mixframe.training.data import cached_reader

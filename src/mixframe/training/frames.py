@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from mixframe.audio.io import Reader
+from mixframe.audio.splicing.rendering import Recipe, load
 from mixframe.metrics import detection
 from mixframe.models.adapters import adapt
 from mixframe.models.backbone import Backbone, encode, frame_mask
 from mixframe.models.frame_classifier import FrameClassifier
 from mixframe.models.params import Adapter
-from mixframe.splicing.rendering import Recipe, load
 from mixframe.training.data import CHUNK, Batch, draws, length_batches, pad
 from mixframe.training.loop import Validation
 from mixframe.training.params import Posttrain

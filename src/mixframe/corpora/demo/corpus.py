@@ -21,6 +21,7 @@ import pandas as pd
 from pydantic import Field, create_model, model_validator
 
 from mixframe.audio.io import AudioRef, TarWriter, encode_flac
+from mixframe.audio.splicing.rendering import render
 from mixframe.base import pools
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.progress import log, progress
@@ -39,7 +40,6 @@ from mixframe.corpora.demo.signal import (
     finish,
     trim,
 )
-from mixframe.splicing.rendering import render
 
 
 class Voice(Section):

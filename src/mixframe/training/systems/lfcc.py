@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from mixframe.audio import manifest
-from mixframe.audio.io import SAMPLE_RATE, read
+from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader, read
 from mixframe.base.labels import LABELS
 from mixframe.base.progress import is_main, progress
 from mixframe.base.schema import AtLeast0, Positive
 from mixframe.metrics import detection
-from mixframe.training.systems.system import Fitted, System, Work
+from mixframe.training.systems.system import Fitted, Scorer, System, Work
 
 MIXTURES = "model.safetensors"
 
@@ -46,7 +46,8 @@ class Lfcc(System):
         """See `System`; it is too quick to need a checkpoint."""
         if not is_main():
             return None
-        frames = features(table, self, work.scoring.max_seconds, work.what)
+        refs, samples = manifest.refs(table), table["samples"].tolist()
+        frames = features(refs, samples, self, work.scoring.max_seconds, read, work.what)
         dev = (table["set"] == "dev").to_numpy()
         mixtures = {}
         for label in LABELS:
@@ -63,21 +64,34 @@ class Lfcc(System):
             {"parameters": {"trainable": size, "total": size}},
         )
 
-    def score(self, work: Work, folder: Path, rows: pd.DataFrame) -> np.ndarray:
+    def scorer(self, work: Work, folder: Path) -> Scorer:
         """See `System`; the score is a log-likelihood ratio in nats a frame."""
-        frames = features(rows, self, work.scoring.max_seconds, work.what)
-        return log_ratios(load_mixtures(folder), frames)
+        mixtures = load_mixtures(folder)
+
+        def scorer(refs: Sequence[AudioRef], samples: Sequence[int], read: Reader) -> np.ndarray:
+            longest = work.scoring.max_seconds
+            return log_ratios(mixtures, features(refs, samples, self, longest, read, work.what))
+
+        return scorer
 
 
-def features(rows: pd.DataFrame, params: Lfcc, max_seconds: float, what: str) -> list[np.ndarray]:
+def features(
+    refs: Sequence[AudioRef],
+    samples: Sequence[int],
+    params: Lfcc,
+    max_seconds: float,
+    read: Reader,
+    what: str = "",
+) -> list[np.ndarray]:
     """Return LFCCs with first and second differences.
 
     Args:
+        refs, samples: where each utterance is, and its length at 16 kHz.
         max_seconds: longer utterances are cut to their first part.
-        what: title of the progress shown.
+        what: title of the progress shown; none is shown without it.
 
     Returns:
-        for each manifest row (frames, 3 * n_lfcc) float32.
+        for each utterance (frames, 3 * n_lfcc) float32.
     """
     import torchaudio
 
@@ -92,13 +106,9 @@ def features(rows: pd.DataFrame, params: Lfcc, max_seconds: float, what: str) ->
         )
     )
     longest = int(max_seconds * SAMPLE_RATE)
-    heard = [
-        (ref, min(n, longest)) for ref, n in zip(manifest.refs(rows), rows["samples"], strict=True)
-    ]
-    return [
-        cepstra(read(ref, 0, length))
-        for ref, length in progress(heard, len(heard), what, "utterances")
-    ]
+    heard = [(ref, min(n, longest)) for ref, n in zip(refs, samples, strict=True)]
+    shown = progress(heard, len(heard), what, "utterances") if what else heard
+    return [cepstra(read(ref, 0, length)) for ref, length in shown]
 
 
 @dataclass(frozen=True)

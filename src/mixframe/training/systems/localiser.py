@@ -3,16 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from mixframe.audio import manifest
-from mixframe.audio.io import SAMPLE_RATE
+from mixframe.audio.io import SAMPLE_RATE, read
 from mixframe.base.imports import importing
 from mixframe.base.progress import is_main
 from mixframe.metrics import detection
-from mixframe.training.systems.system import Fitted, System, Work
+from mixframe.training.systems.system import Fitted, Scorer, System, Work
 
 if TYPE_CHECKING:
     from mixframe.models.localiser import Localiser
@@ -44,7 +43,8 @@ class FrameSystem(System):
             MixframeError: the encoder comes without a frame classifier.
         """
         dev = table[table["set"] == "dev"]
-        localiser, scores = self._scored(work, None, dev)
+        localiser, scorer = self._loaded(work, None)
+        scores = scorer(manifest.refs(dev), dev["samples"].tolist(), read)
         if not is_main():
             return None
         bonafide = (dev["label"] == "bonafide").to_numpy()
@@ -53,19 +53,16 @@ class FrameSystem(System):
         card = {"parameters": {"trainable": 0, "total": total}}
         return Fitted(localiser.save, scores, [{"step": 0, "dev_eer": eer}], card)
 
-    def score(self, work: Work, folder: Path, rows: pd.DataFrame) -> np.ndarray:
+    def scorer(self, work: Work, folder: Path) -> Scorer:
         """See `System`."""
-        return self._scored(work, folder, rows)[1]
+        return self._loaded(work, folder)[1]
 
-    def _scored(
-        self, work: Work, folder: Path | None, rows: pd.DataFrame
-    ) -> tuple["Localiser", np.ndarray]:
-        """Return the localiser saved in a folder, or post-training's own, and its scores."""
+    def _loaded(self, work: Work, folder: Path | None) -> tuple["Localiser", Scorer]:
+        """Return the localiser saved in a folder, or post-training's own, and what scores by it."""
         with importing():
             from mixframe.models import backbone as backbones
             from mixframe.models.detector import HEAD
             from mixframe.models.localiser import Localiser, frame_classifier
-            from mixframe.training.data import cached_reader
             from mixframe.training.runner import Runner
             from mixframe.training.scoring import Window, score
 
@@ -77,7 +74,7 @@ class FrameSystem(System):
             path, maker = folder / HEAD, "finetune"
         classifier = frame_classifier(path, maker, backbone.dim)
         localiser = Localiser(backbone, classifier, self.share).to(runner.device).eval()
-        refs, samples = manifest.refs(rows), rows["samples"].tolist()
         heard = Window(work.scoring.batch, int(work.scoring.max_seconds * SAMPLE_RATE), tile=False)
-        read = cached_reader(0)
-        return localiser, score(localiser, refs, samples, heard, runner, read, work.what)
+        return localiser, lambda refs, samples, read: score(
+            localiser, refs, samples, heard, runner, read, work.what
+        )

@@ -3,15 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pandas as pd
 
-from mixframe.audio import manifest
 from mixframe.base.imports import importing
 from mixframe.models.heads import AnyHead
 from mixframe.models.params import Adapter, draws_numbers
 from mixframe.training.params import UtteranceTraining
-from mixframe.training.systems.system import Fitted, System, Work
+from mixframe.training.systems.system import Fitted, Scorer, System, Work
 
 if TYPE_CHECKING:
     import torch
@@ -70,18 +68,18 @@ class Neural(UtteranceTraining, System):
         card = {"parameters": counts, "averaged_steps": outcome.steps}
         return Fitted(detector.save, scores, outcome.rows, card)
 
-    def score(self, work: Work, folder: Path, rows: pd.DataFrame) -> np.ndarray:
+    def scorer(self, work: Work, folder: Path) -> Scorer:
         """See `System`."""
         with importing():
-            from mixframe.training.data import cached_reader
             from mixframe.training.runner import Runner
             from mixframe.training.scoring import score, window
 
         runner = Runner(work.compute)
         detector = self.trained(work, folder, runner.device)
-        refs, samples = manifest.refs(rows), rows["samples"].tolist()
         heard = window(self, work.scoring)
-        return score(detector, refs, samples, heard, runner, cached_reader(0), work.what)
+        return lambda refs, samples, read: score(
+            detector, refs, samples, heard, runner, read, work.what
+        )
 
     def trained(self, work: Work, folder: Path, device: "torch.device") -> "Detector":
         """Return the trained detector on a device, ready to score.

@@ -1,6 +1,6 @@
 """What every kind of system is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixframe.audio import manifest
+from mixframe.audio.io import AudioRef, Reader, read
 from mixframe.base.compute import Compute
 from mixframe.base.schema import Section
 from mixframe.models.params import Encoder
 from mixframe.training.params import Score
+
+Scorer = Callable[[Sequence[AudioRef], Sequence[int], Reader], np.ndarray]
+"""A trained system in memory.
+
+It takes where utterances are, their lengths in samples at 16 kHz and how they are read, and returns
+(n,) float64 scores in that order; higher = more bona fide."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +89,19 @@ class System(Section):
         """
         raise NotImplementedError
 
+    def scorer(self, work: Work, folder: Path) -> Scorer:
+        """Load what `Fitted.save` left in a folder.
+
+        Raises:
+            MixframeError: a file is missing or its weights do not fit this system.
+        """
+        raise NotImplementedError
+
     def score(self, work: Work, folder: Path, rows: pd.DataFrame) -> np.ndarray:
         """Score manifest rows with what `Fitted.save` left in a folder.
 
         Returns:
             (len(rows),) float64 in their order; higher = more bona fide.
         """
-        raise NotImplementedError
+        scorer = self.scorer(work, folder)
+        return scorer(manifest.refs(rows), rows["samples"].tolist(), read)

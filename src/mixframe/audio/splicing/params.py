@@ -2,8 +2,8 @@
 
 from typing import Literal
 
+from mixframe.audio.splicing.patterns import AnyPattern
 from mixframe.base.schema import Above0, Count, LabelChoice, Positive, Section, Share
-from mixframe.splicing.patterns import AnyPattern
 
 
 class Splice(Section):

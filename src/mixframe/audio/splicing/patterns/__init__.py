@@ -7,8 +7,8 @@ utterance.
 
 from typing import Annotated
 
+from mixframe.audio.splicing.patterns.pattern import Pattern
 from mixframe.base.schema import OneOf, sections
-from mixframe.splicing.patterns.pattern import Pattern
 
 PATTERNS: dict[str, type[Pattern]] = sections(
     __name__,

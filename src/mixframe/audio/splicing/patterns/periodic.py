@@ -3,7 +3,7 @@
 import random
 from typing import Literal
 
-from mixframe.splicing.patterns.pattern import LimitedPattern, Regions
+from mixframe.audio.splicing.patterns.pattern import LimitedPattern, Regions
 
 
 class PeriodicRegions(LimitedPattern):

@@ -16,10 +16,10 @@ import pandas as pd
 
 from mixframe.audio.frames import FrameGrid
 from mixframe.audio.io import SAMPLE_RATE
+from mixframe.audio.splicing.params import Splice
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path, need_file
 from mixframe.base.labels import LABELS
-from mixframe.splicing.params import Splice
 
 
 @dataclass

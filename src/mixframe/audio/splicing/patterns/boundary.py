@@ -7,7 +7,7 @@ there is to see.
 import random
 from typing import Literal
 
-from mixframe.splicing.patterns.pattern import LimitedPattern, Regions, place
+from mixframe.audio.splicing.patterns.pattern import LimitedPattern, Regions, place
 
 
 class BoundaryRegions(LimitedPattern):

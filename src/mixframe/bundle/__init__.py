@@ -1,0 +1,1 @@
+"""Bundle: a trained system in one folder that works alone: written, read, heard with, served."""
