@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
+from dvc.utils import serialize
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import digest, json_text, write_text
@@ -98,11 +100,17 @@ class Stage:
 
 @contextmanager
 def _repo(root: Path) -> Iterator[Repo]:
+    # DVC parses the whole preset anew for each cell, some 0.05 s a time.
+    loaders = dict(serialize.LOADERS)
+    serialize.LOADERS[".yaml"] = cache(serialize.load_yaml)
     try:
         with Repo(str(root)) as repo:
             yield repo
     except DvcException as error:
         raise MixframeError(f"{root / PIPELINE}: {error}") from error
+    finally:
+        serialize.LOADERS.clear()
+        serialize.LOADERS.update(loaders)
 
 
 def read_stages(root: Path = Path()) -> list[Stage]:
@@ -194,11 +202,21 @@ def _beneath(path: str, made: Iterable[str]) -> list[str]:
 
 def _stamp(stage: PipelineStage) -> str:
     values = {
-        dep.def_path: dep.read_params() for dep in stage.deps if isinstance(dep, ParamsDependency)
+        f"{dep.def_path}:{key}": _at(serialize.load_path(dep.fs_path, stage.repo.fs), key)
+        for dep in stage.deps
+        if isinstance(dep, ParamsDependency)
+        for key in dep.params
     }
     prints = [Path(stage.repo.root_dir, path) for path in _files(stage) if is_code(path)]
     hashes = [path.read_text() for path in prints if path.is_file()]
     return digest({"command": _command(stage), "values": values, "code": hashes})
+
+
+def _at(values: Any, key: str) -> Any:
+    """Return what stands under a dotted key, None where nothing does."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def make_folders(root: Path = Path()) -> None:
@@ -245,8 +263,9 @@ def _write_code(repo: Repo, root: Path, folders: Sequence[str] = CODE) -> None:
             for dep in stage.deps:
                 if isinstance(dep, ParamsDependency) and dep.def_path != "params.yaml":
                     name = Path(dep.def_path).stem
-                    preset = presets.setdefault(name, params.read_preset(name, root))
-                    values += [params.value_of(preset, key) for key in dep.params]
+                    if name not in presets:
+                        presets[name] = params.read_preset(name, root)
+                    values += [params.value_of(presets[name], key) for key in dep.params]
             hashes = code.fingerprint(code.stage_of(_command(stage)), values)
             text = json_text(hashes)
             if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text:
