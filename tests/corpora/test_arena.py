@@ -30,8 +30,12 @@ def row(i, **changes):
     return found | changes
 
 
-def shards(folder, *parts):
+def shards(folder, *parts, labels=None):
     (folder / "data").mkdir(parents=True)
+    if labels is not None:
+        rows = [{"utterance_id": name, "label": label} for name, label in labels]
+        schema = pa.schema({"utterance_id": pa.string(), "label": pa.int8()})
+        pq.write_table(pa.Table.from_pylist(rows, schema), folder / "data" / "labels.parquet")
     for n, rows in enumerate(parts):
         path = folder / "data" / f"test-{n:05d}-of-{len(parts):05d}.parquet"
         pq.write_table(pa.Table.from_pylist(rows, SCHEMA), path, compression="snappy")
@@ -131,3 +135,67 @@ def test_without_the_hub_the_message_says_what_to_fetch(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(MixframeError, match=r"(?s)the hub did not serve it.*key `path`"):
         fetch("", tmp_path / "data")
+
+
+def noted(i, **notes):
+    return row(i, notes=json.dumps({"utterance_id": f"LA_E_{i}"} | notes))
+
+
+@pytest.mark.parametrize(
+    ("notes", "attack"),
+    [
+        ({"attack_id": "A01", "attack": "other", "generator": "x"}, "A01"),
+        ({"attack_id": "-", "attack": "A02", "vocoder": "x"}, "A02"),
+        ({"generator": "ljspeech_tts", "vocoder": "hifigan"}, "ljspeech_tts"),
+        ({"attack_id": None, "vocoder": "hifigan"}, "hifigan"),
+        ({"vocoder": "-", "system_id": 7}, "7"),
+        ({"algorithm": "vits"}, "vits"),
+        ({"source": "somewhere"}, "unknown"),
+    ],
+)
+def test_what_made_a_spoof_is_its_attack(tmp_path, notes, attack):
+    bona_fide = noted(0, generator="a microphone", vocoder="gt", attack_id="bonafide")
+    entry = fetch(shards(tmp_path / "hub", [bona_fide, noted(1, **notes)]), tmp_path / "data")
+    table = read(entry, trials=2).set_index("utterance")
+    assert table["attack"].to_dict() == {"LA_E_0": "-", "LA_E_1": attack}
+
+
+LABELLED = [(f"LA_E_{i}", i % 2) for i in range(8)]
+
+
+def test_labels_say_how_many_trials_there_are(tmp_path):
+    rows = [row(i) for i in range(8)]
+    entry = fetch(shards(tmp_path / "hub", rows, labels=LABELLED), tmp_path / "data")
+    assert [file["path"].rsplit("/")[-1] for file in entry["files"]][1:] == ["labels.parquet"]
+    assert len(read(entry, trials=0)) == 8
+    plain = fetch(shards(tmp_path / "plain", rows), tmp_path / "data2")
+    with pytest.raises(MixframeError, match=r"trials = 0: the dataset has no labels\.parquet"):
+        read(plain, trials=0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([*LABELLED, ("LA_E_8", 0)], "'LA_E_8' is in labels.parquet, in no shard"),
+        (LABELLED[:-1], "'LA_E_7' is spoof, not there in labels.parquet"),
+        ([("LA_E_0", 1), *LABELLED[1:]], "'LA_E_0' is bonafide, spoof in labels.parquet"),
+    ],
+)
+def test_labels_that_differ_from_the_shards_are_named(tmp_path, labels, expected):
+    source = shards(tmp_path / "hub", [row(i) for i in range(8)], labels=labels)
+    with pytest.raises(MixframeError) as error:
+        read(fetch(source, tmp_path / "data"), trials=0)
+    assert expected in str(error.value)
+
+
+def test_bad_labels_are_named(tmp_path):
+    path = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"utterance_id": ["a", "b", "a"], "label": [0, 2, 1]}), path)
+    with pytest.raises(MixframeError, match=r"(?s)label 2 of 'b'.*'a' is there 2 times"):
+        arena.read_labels(path)
+    pq.write_table(pa.table({"utterance_id": ["a"]}), path)
+    with pytest.raises(MixframeError, match="expected the columns utterance_id and label"):
+        arena.read_labels(path)
+    path.write_bytes(b"PAR1")
+    with pytest.raises(MixframeError, match="not Parquet, cut or damaged"):
+        arena.read_labels(path)
