@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from mixframe.bundle.export import export, import_
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -388,8 +390,10 @@ COMMANDS: dict[str, click.Command] = {
         compare,
         dag,
         evaluate,
+        export,
         fingerprint,
         fuse,
+        import_,
         init,
         new,
         params,
