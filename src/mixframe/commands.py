@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mixframe.bundle.arena.commands import arena
 from mixframe.bundle.export import export, import_
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -387,6 +388,7 @@ def fingerprint(write: bool) -> None:
 COMMANDS: dict[str, click.Command] = {
     command.name or "": command
     for command in (
+        arena,
         compare,
         dag,
         evaluate,

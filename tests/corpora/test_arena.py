@@ -54,7 +54,8 @@ def fetch(path, data):
 
 
 def read(entry, **changes):
-    values = {"set": "eval", "subsets": [], "trials": 8, "decode": True, "max_missing": 0}
+    values = {"set": "eval", "subsets": [], "trials": 8, "prefix": ""}
+    values |= {"decode": True, "max_missing": 0}
     section = arena.Protocol.model_validate({"kind": "arena"} | values | changes)
     return arena.protocol(section, 1, entry, None, 1)
 
@@ -76,6 +77,13 @@ def test_shards_become_a_manifest(tmp_path):
     assert table.loc["LA_E_0", "attack"] == "-"
     assert manifest.ref(first).open().getvalue() == row(1)["audio"]["bytes"]
     assert len(read(entry, subsets=["eval"])) == 6
+
+
+def test_a_prefix_stands_before_every_id(tmp_path):
+    entry = fetch(shards(tmp_path / "hub", [row(i) for i in range(8)]), tmp_path / "data")
+    table = read(entry, prefix="21LA/").set_index("utterance")
+    assert manifest.ref(table.loc["21LA/LA_E_1"]).open().getvalue() == row(1)["audio"]["bytes"]
+    assert set(table.index) == {f"21LA/{name}" for name in read(entry)["utterance"]}
 
 
 def test_what_is_unpacked_stays(tmp_path):

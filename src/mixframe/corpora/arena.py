@@ -73,12 +73,14 @@ class Protocol(Audited):
         set: of the manifest.
         subsets: which subsets are taken, where the notes have any; [] takes all trials.
         trials: how many the dataset must have; 0 for as many as its labels.parquet has.
+        prefix: put before the ids of its trials, where several datasets of a preset share ids.
     """
 
     kind: Literal["arena"]
     set: str
     subsets: list[str]
     trials: Count
+    prefix: str
 
 
 def download(params: Download, folder: Path) -> dict[str, Any]:
@@ -223,7 +225,11 @@ def protocol(
     listed = [read_labels(path) for path in paths if path.name == LABELS_FILE]
     paths = [path for path in paths if path.name != LABELS_FILE]
     tables = {path: pd.read_parquet(path).assign(file=path.as_posix()) for path in paths}
-    files = [pair for path, trials in tables.items() for pair in _audio(_tar(path), trials)]
+    files = [
+        (params.prefix + name, place)
+        for path, trials in tables.items()
+        for name, place in _audio(_tar(path), trials)
+    ]
     table = pd.concat(tables.values(), ignore_index=True).drop(columns=["offset", "n_bytes"])
     problems = [
         f"{row.file}, line {row.line}: utterance {row.utterance!r} is there twice"
@@ -235,6 +241,7 @@ def protocol(
         problems.append(f"trials = 0: the dataset has no {LABELS_FILE}; give their number")
     for labels in listed:
         problems += _differences(table, labels)
+    table["utterance"] = params.prefix + table["utterance"]
     if params.subsets and "subset" not in table:
         problems.append(f"subsets = {params.subsets}: the notes of this dataset have none")
     refuse(problems, "a dataset")
