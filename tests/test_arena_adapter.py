@@ -65,7 +65,8 @@ def test_where_the_runner_is_installed_it_is_one_of_its_models(monkeypatch):
         @abc.abstractmethod
         def score_batch(self, audios, srs): ...
 
-        def unload(self): ...
+        def unload(self):
+            return None
 
     package, module = ModuleType("speech_spoof_bench"), ModuleType("speech_spoof_bench.model")
     module.AntiSpoofingModel = AntiSpoofingModel

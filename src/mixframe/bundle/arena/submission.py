@@ -49,7 +49,7 @@ Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")]
 Date = Annotated[str, BeforeValidator(_quoted), AfterValidator(_date)]
 
 METRICS = ("eer_percent", "srr_complement")
-TEST = "test"
+TEST: Literal["test"] = "test"
 """The only split of the data sets."""
 
 

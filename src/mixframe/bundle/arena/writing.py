@@ -210,24 +210,22 @@ def measure(scored: Scored, calibration: Calibration | None) -> Scores:
         MixframeError: the former without a calibration; a class has no score.
     """
     classes = split(scored.scores, scored.labels)
-    counts: dict[str, Any] = {
-        "n_trials": scored.n_trials,
-        "n_skipped": scored.n_trials - len(scored.scores),
-    }
-    if counts["n_skipped"] < 0:
+    skipped = scored.n_trials - len(scored.scores)
+    values: dict[str, Any] = {"n_trials": scored.n_trials, "n_skipped": skipped}
+    if skipped < 0:
         raise MixframeError(
             f"{scored.dataset.id}: {len(scored.scores):,} scores, but {scored.n_trials:,} trials"
         )
     if "bonafide" in scored.labels.values():
-        metric = {"eer_percent": arena.eer(classes["bonafide"], classes["spoof"]).percent}
+        values["eer_percent"] = arena.eer(classes["bonafide"], classes["spoof"]).percent
     elif calibration is None:
         raise MixframeError(
             f"{scored.dataset.id} has no bona fide speech: its metric srr_complement needs the "
             f"threshold of another set; give --calibrate SET, the set of {ORGANISATION}/DeepVoice"
         )
     else:
-        metric = {"srr_complement": arena.srr_complement(classes["spoof"], calibration.threshold)}
-    return Scores(**counts, **metric)
+        values["srr_complement"] = arena.srr_complement(classes["spoof"], calibration.threshold)
+    return Scores(**values)
 
 
 def place(scored: Scored) -> str:
