@@ -2,8 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +31,7 @@ from mixframe.bundle.contents import (
     Spread,
     TrainedOn,
 )
+from mixframe.bundle.folders import new_folder
 from mixframe.experiment import params as parameters
 from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Grid, Preset, lookup
@@ -87,11 +86,9 @@ def write_bundle(
         MixframeError: the folder is there already, the preset has no such system or seed, it is not
             trained and evaluated, or its files are not those that its card pins.
     """
-    if folder.exists():
-        raise MixframeError(f"{folder}: is there already; a bundle is written to a new folder")
-    source = _source(system, preset_name, seed)
-    log(f"export {system}: from {source.files.finetuned(system)}")
-    with _appearing(folder) as temporary:
+    with new_folder(folder) as temporary:
+        source = _source(system, preset_name, seed)
+        log(f"export {system}: from {source.files.finetuned(system)}")
         _copy_weights(source, temporary)
         files = {
             path.relative_to(temporary).as_posix(): sha256_file(path)
@@ -107,19 +104,6 @@ def write_bundle(
         }
         write_card(temporary, contents, license_name, others)
     return contents
-
-
-@contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the name of `folder` when the block ends well."""
-    temporary = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _source(name: str, preset_name: str | None, seed: int | None) -> _Source:
