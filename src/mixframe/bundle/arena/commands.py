@@ -74,11 +74,11 @@ def submit(
         click.echo(f"{name} {value}")
     click.echo(f"{measured.n_trials:,} trials, {measured.n_skipped:,} without a score")
     if commit is None:
-        get = f"print(__import__('huggingface_hub').model_info('{about.model_repo}').sha)"
         click.echo(f"{path}: written; upload it, and come back with its --commit:")
         target = f"{writing.place(scored)} --repo-type model"
         click.echo(f"  hf upload {about.model_repo} {shlex.quote(str(path))} {target}")
-        click.echo(f"  python -c {shlex.quote(get)}")
+        sha = f"import huggingface_hub as h; print(h.model_info('{about.model_repo}').sha)"
+        click.echo(f'  python -c "{sha}"')
         return
     path = writing.write_submission(
         origin,
