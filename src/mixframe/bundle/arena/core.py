@@ -135,16 +135,17 @@ def write_preset(
     values["grid"]["set"][:] = names
     values["embed"]["set"] = "dev"
     _keep_training(values, given)
-    for entry, one in zip(entries, names, strict=True):
+    # Each before the others, since comments of the next section hang on the last entry.
+    for entry, one in reversed(list(zip(entries, names, strict=True))):
         trials = entry.n_trials or 0
-        values["download"][f"arena_{one}"] = {
+        download = {
             "kind": "arena",
             "repo": entry.id,
             "revision": entry.revision,
             "path": "",
             "disk_gb": math.ceil(trials * TRIAL_BYTES / GIB),
         }
-        values["protocol"]["corpora"][f"arena_{one}"] = {
+        protocol = {
             "kind": "arena",
             "set": one,
             "subsets": [],
@@ -153,6 +154,8 @@ def write_preset(
             "decode": True,
             "max_missing": 0,
         }
+        values["download"].insert(0, f"arena_{one}", download)
+        values["protocol"]["corpora"].insert(0, f"arena_{one}", protocol)
     form.dump(values, stream)
     # The lines above the title speak of the preset that was copied.
     text = re.sub(r"\A(#.*\n)*", "", stream.getvalue())
