@@ -177,8 +177,9 @@ class Detector:
         if contents.frames is not None:
             plain = _without_adapters(backbone)
             classifier = frame_classifier(folder / CLASSIFIER, "", plain.dim)
-            plain.model.to(self.device).eval()
-            self._frames = _Frames(plain, classifier.to(self.device).eval())
+            for module in (plain.model, classifier):
+                nn.Module.to(module, self.device).eval()
+            self._frames = _Frames(plain, classifier)
         if isinstance(system, FrameSystem):
             judge = frame_classifier(folder / HEAD, "", backbone.dim)
             self.network = Localiser(backbone, judge, system.share)
