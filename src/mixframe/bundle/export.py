@@ -47,10 +47,8 @@ def export(
     """
     if dry_run and not push:
         raise click.UsageError("--dry-run goes with --push OWNER/NAME")
-    if system is None and not push:
-        raise click.UsageError(
-            "give --system NAME, or --push OWNER/NAME for a bundle that is there"
-        )
+    if system is None and not push and not torchscript:
+        raise click.UsageError("give --system NAME; --push and --torchscript take a bundle as well")
     if system is not None:
         from mixframe.bundle.writing import write_bundle
 
