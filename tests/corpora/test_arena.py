@@ -1,6 +1,7 @@
 """Datasets with their audio inside Parquet."""
 
 import json
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -137,6 +138,23 @@ def test_other_parquet_is_refused(tmp_path):
     path.write_bytes(b"PAR1")
     with pytest.raises(MixframeError, match="not Parquet, cut or damaged"):
         fetch(folder, tmp_path / "data")
+
+
+def test_shards_and_labels_come_from_the_hub_at_the_commit(tmp_path, monkeypatch):
+    source = shards(tmp_path / "hub", [row(i) for i in range(8)], labels=LABELLED)
+    (source / "data" / "other.bin").write_bytes(b"")
+
+    def serve(repo, *, repo_type, revision, allow_patterns, local_dir):
+        assert (repo.split("/")[1], repo_type, revision) == ("ASVspoof2021_LA", "dataset", "0" * 40)
+        for path in (path for pattern in allow_patterns for path in source.glob(pattern)):
+            (local_dir / "data").mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, local_dir / "data")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", serve)
+    entry = fetch("", tmp_path / "data")
+    assert len(read(entry, trials=0)) == 8
+    served = {path.name for path in (tmp_path / "data" / "hub" / "data").iterdir()}
+    assert served == {"test-00000-of-00001.parquet", "labels.parquet"}
 
 
 def test_without_the_hub_the_message_says_what_to_fetch(tmp_path, monkeypatch):
