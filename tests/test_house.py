@@ -61,7 +61,7 @@ def test_the_root_has_ten_rooms_and_the_command_line():
     folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
     assert folders == set(ROOMS)
     files = {path.stem for path in PACKAGE.glob("*.py")}
-    assert files == {"__init__", "__main__", "cli", "commands"}
+    assert files == {"__init__", "__main__", "arena", "cli", "commands"}
 
 
 def test_each_room_says_what_lives_there():

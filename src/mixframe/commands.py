@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
+from mixframe.bundle.arena.commands import arena
+from mixframe.bundle.export import export, import_
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -125,6 +128,63 @@ def compare(first: Path, second: Path, keys: Path, workers: int, **options: Any)
 
     figures = scorecard.compare(first, second, _inputs(keys, workers, options))
     _say(figures, scorecard.comparison_text(figures), options["json"])
+
+
+class _Lists(click.Command):
+    """Lets `--dev A B C` stand for `--dev A --dev B --dev C`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread, inside = [], False
+        for before, arg in zip(["", *args], args, strict=False):
+            inside = not arg.startswith("--") and (inside or before == "--dev")
+            spread += ["--dev", arg] if inside and before != "--dev" else [arg]
+        return super().parse_args(ctx, spread)
+
+
+@click.command(cls=_Lists)
+@click.argument("scores", type=FILE, nargs=-1, required=True)
+@click.option("--keys", type=FILE, required=True, help=KEYS)
+@click.option("--subset", metavar="NAME", help="Of the keys; default eval, or all of them.")
+@click.option(
+    "--dev",
+    type=FILE,
+    multiple=True,
+    required=True,
+    metavar="FILE...",
+    help="Scores of a development set, a file a system, in the order of SCORES.",
+)
+@click.option("--dev-keys", type=FILE, required=True, help="Its keys.")
+@click.option("--dev-subset", metavar="NAME", help="Of its keys.")
+@click.option("--output", type=FILE, required=True, help="The fused scores.")
+def fuse(
+    scores: tuple[Path, ...],
+    keys: Path,
+    subset: str | None,
+    dev: tuple[Path, ...],
+    dev_keys: Path,
+    dev_subset: str | None,
+    output: Path,
+) -> None:
+    """Fuse SCORES, a score file of each system on the same trials, into one.
+
+    The weights are fitted on the development set. Fused scores are natural log-likelihood ratios.
+    """
+    if len(dev) != len(scores):
+        raise click.UsageError(f"{len(scores)} score files, but {len(dev)} of the dev set")
+    from mixframe.metrics import fusion
+    from mixframe.metrics.detection import eer
+    from mixframe.metrics.scorefiles import write_scores
+
+    table = fusion.read(scores, keys, subset)
+    fused, llr = fusion.fuse(table, fusion.read(dev, dev_keys, dev_subset))
+    write_scores(output, table["trial"].tolist(), llr)
+    bonafide = table["label"] == "bonafide"
+    click.echo("EER, %   weight  system")
+    for number, (path, weight) in enumerate(zip(scores, fused.weights, strict=True)):
+        rate = eer(table.loc[bonafide, number], table.loc[~bonafide, number])
+        click.echo(f"{100 * rate:6.2f} {weight:8.4f}  {path}")
+    rate = eer(llr[bonafide], llr[~bonafide])
+    click.echo(f"{100 * rate:6.2f}           {output}, offset {fused.offset:.4f}")
 
 
 @click.command()
@@ -327,6 +387,21 @@ def fingerprint(write: bool) -> None:
 
 COMMANDS: dict[str, click.Command] = {
     command.name or "": command
-    for command in (compare, dag, evaluate, fingerprint, init, new, params, show, timings, use)
+    for command in (
+        arena,
+        compare,
+        dag,
+        evaluate,
+        export,
+        fingerprint,
+        fuse,
+        import_,
+        init,
+        new,
+        params,
+        show,
+        timings,
+        use,
+    )
 }
 """By name."""

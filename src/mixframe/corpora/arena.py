@@ -4,10 +4,13 @@ Each is a repository of SpeechAntiSpoofingBenchmarks with `data/test-*.parquet` 
 path, audio (a struct with the encoded bytes), label (0 bonafide, 1 spoof) and notes, a JSON object
 with utterance_id and what else the corpus knows (github.com/lab260ru/speech_spoof_bench,
 docs/developing/new-dataset.md). Parquet compresses its pages, so audio cannot be read in place:
-each shard becomes a plain tar and a table of its trials.
+each shard becomes a plain tar and a table of its trials. Most repositories also have
+`data/labels.parquet`, utterance_id and label alone: by it the maintainers check score files.
 """
 
 import json
+import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,12 +19,12 @@ from pydantic import Field
 
 from mixframe.audio.io import AudioRef, TarWriter, tar_writer
 from mixframe.audio.manifest import COLUMNS
-from mixframe.base.errors import MixframeError
-from mixframe.base.files import atomic_path, need_space, stage_lock
+from mixframe.base.errors import MixframeError, listing
+from mixframe.base.files import atomic_path, need_file, need_space, stage_lock
 from mixframe.base.folders import data_root, stored
 from mixframe.base.labels import LABELS
 from mixframe.base.progress import log, progress
-from mixframe.base.schema import Count, Positive, Section
+from mixframe.base.schema import Count, Section
 from mixframe.corpora.archives import GIB
 from mixframe.corpora.probe import Target, target
 from mixframe.corpora.source import pin
@@ -32,8 +35,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHARDS = "data/test-*.parquet"
-NAMES = {"speaker_id": "speaker", "attack_id": "attack", "phase": "subset"}
+LABELS_FILE = "labels.parquet"
+"""Beside the shards."""
+TRIALS = ".trials.parquet"
+"""How the name of a shard's table of trials ends."""
+NAMES = {"speaker_id": "speaker", "phase": "subset"}
 """Keys of the notes that the manifest has other names for."""
+MAKERS = ("generator", "vocoder", "system_id", "algorithm")
+"""Keys of the notes that name what made a spoof where neither attack_id nor attack does."""
 FILLED = ("speaker", "attack", "codec", "subset", "prompt")
 """Columns of the manifest that notes may fill."""
 ROWS = 64
@@ -63,21 +72,23 @@ class Protocol(Audited):
     Attributes:
         set: of the manifest.
         subsets: which subsets are taken, where the notes have any; [] takes all trials.
-        trials: how many the dataset must have.
+        trials: how many the dataset must have; 0 for as many as its labels.parquet has.
+        prefix: put before the ids of its trials, where several datasets of a preset share ids.
     """
 
     kind: Literal["arena"]
     set: str
     subsets: list[str]
-    trials: Positive
+    trials: Count
+    prefix: str
 
 
 def download(params: Download, folder: Path) -> dict[str, Any]:
     """Fetch the shards and turn each into a tar and a table; those that are there are kept.
 
     Returns:
-        kind, and files: path, bytes and sha256 of the tables, `<shard>.trials.parquet`; the tars
-        lie beside them.
+        kind, and files: path, bytes and sha256 of the tables, `<shard>.trials.parquet`, and of
+        labels.parquet where the dataset has one; the tars lie beside them.
 
     Raises:
         MixframeError: the hub does not serve the dataset, the disk is too small, there are no
@@ -88,10 +99,15 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
         shards = sorted(source.glob(SHARDS))
         if not shards:
             raise MixframeError(f"{source}: no {SHARDS} in it; see {_page(params)}")
-        tables = [folder / f"{shard.stem}.trials.parquet" for shard in shards]
+        tables = [folder / f"{shard.stem}{TRIALS}" for shard in shards]
         for shard, table in zip(shards, tables, strict=True):
             if not table.is_file() or not _tar(table).is_file():
                 _unpack(shard, table)
+        labels = shards[0].with_name(LABELS_FILE)
+        if labels.is_file():
+            with atomic_path(folder / LABELS_FILE) as temporary:
+                shutil.copyfile(labels, temporary)
+            tables.append(folder / LABELS_FILE)
     return {"kind": params.kind, "files": [pin(table) for table in tables]}
 
 
@@ -104,7 +120,7 @@ def _fetch(params: Download, folder: Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     log(f"  {_page(params)} at {params.revision}; licence: see there")
-    if not any(folder.glob("*.trials.parquet")):
+    if not any(folder.glob(f"*{TRIALS}")):
         need_space(folder, params.disk_gb * GIB, params.repo)
     hub = folder / "hub"
     try:
@@ -112,7 +128,7 @@ def _fetch(params: Download, folder: Path) -> Path:
             params.repo,
             repo_type="dataset",
             revision=params.revision,
-            allow_patterns=[SHARDS],
+            allow_patterns=[SHARDS, f"data/{LABELS_FILE}"],
             local_dir=hub,
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
@@ -126,7 +142,7 @@ def _fetch(params: Download, folder: Path) -> Path:
 
 def _tar(table: Path) -> Path:
     """Return the tar with the audio of a table of trials."""
-    return table.with_name(table.name.removesuffix(".trials.parquet") + ".tar")
+    return table.with_name(table.name.removesuffix(TRIALS) + ".tar")
 
 
 def _unpack(shard: Path, table: Path) -> None:
@@ -168,7 +184,7 @@ def _trials(shard: Path, audio: TarWriter) -> Iterator[dict[str, Any]]:
 
 
 def _trial(row: dict[str, Any], audio: TarWriter) -> dict[str, Any]:
-    notes = json.loads(row["notes"])
+    notes = {key: value for key, value in json.loads(row["notes"]).items() if value is not None}
     name, encoded = str(notes.pop("utterance_id")), row["audio"]["bytes"]
     if not name or len(name.split()) != 1:
         raise ValueError(f"utterance_id {name!r} is empty or has spaces")
@@ -176,15 +192,16 @@ def _trial(row: dict[str, Any], audio: TarWriter) -> dict[str, Any]:
         raise ValueError(f"no audio for {name}")
     label = row["label"] if row["label"] in LABELS else LABELS[(0, 1).index(row["label"])]
     ref = audio.add(f"{name}{Path(row['path']).suffix}", encoded)
+    attacks = [str(notes.pop(key, "-")) for key in ("attack_id", "attack")]
+    attack = next((value for value in attacks if value not in NO_ATTACK), "unknown")
     trial = {NAMES.get(key, key): str(value) for key, value in notes.items()}
     trial = {k if k not in COLUMNS or k in FILLED else f"notes_{k}": v for k, v in trial.items()}
-    attack = trial.get("attack", "unknown")
     return {
         **trial,
         "utterance": name,
         "label": label,
         "speaker": trial.get("speaker", "-"),
-        "attack": "-" if label == "bonafide" else "unknown" if attack in NO_ATTACK else attack,
+        "attack": "-" if label == "bonafide" else attack,
         "offset": ref.offset,
         "n_bytes": ref.n_bytes,
     }
@@ -199,28 +216,83 @@ def protocol(
         what `trials.with_audio` returns.
 
     Raises:
-        MixframeError: duplicate ids, a wrong number of trials, no trial of the subsets, or as
-            `trials.with_audio`.
+        MixframeError: duplicate ids, a wrong number of trials, labels that are not those of
+            labels.parquet, no trial of the subsets, or as `trials.with_audio`.
     """
     import pandas as pd
 
     paths = [Path(file["path"]) for file in entry["files"]]
+    listed = [read_labels(path) for path in paths if path.name == LABELS_FILE]
+    paths = [path for path in paths if path.name != LABELS_FILE]
     tables = {path: pd.read_parquet(path).assign(file=path.as_posix()) for path in paths}
-    files = [pair for path, trials in tables.items() for pair in _audio(_tar(path), trials)]
+    files = [
+        (params.prefix + name, place)
+        for path, trials in tables.items()
+        for name, place in _audio(_tar(path), trials)
+    ]
     table = pd.concat(tables.values(), ignore_index=True).drop(columns=["offset", "n_bytes"])
     problems = [
         f"{row.file}, line {row.line}: utterance {row.utterance!r} is there twice"
         for row in table[table["utterance"].duplicated()].itertuples()
     ]
-    if len(table) != params.trials:
+    if params.trials and len(table) != params.trials:
         problems.append(f"{paths[-1]}: {len(table):,} trials, expected {params.trials:,}")
+    if not params.trials and not listed:
+        problems.append(f"trials = 0: the dataset has no {LABELS_FILE}; give their number")
+    for labels in listed:
+        problems += _differences(table, labels)
+    table["utterance"] = params.prefix + table["utterance"]
     if params.subsets and "subset" not in table:
         problems.append(f"subsets = {params.subsets}: the notes of this dataset have none")
     refuse(problems, "a dataset")
     table = table.fillna("-").assign(set=params.set)
+    for key in [key for key in MAKERS if key in table]:
+        unknown = (table["attack"] == "unknown") & ~table[key].isin(NO_ATTACK)
+        table.loc[unknown, "attack"] = table[key]
     if params.subsets:
         table["set"] = table["set"].where(table["subset"].isin(params.subsets))
     return with_audio([(table, files)], params.kind, params, 0, workers)
+
+
+def _differences(table: "pd.DataFrame", labels: dict[str, str]) -> list[str]:
+    """Say where trials differ from labels.parquet, in id, label or number of a class."""
+    own = dict(zip(table["utterance"], table["label"], strict=True))
+    problems = [f"{name!r} is in {LABELS_FILE}, in no shard" for name in labels.keys() - own.keys()]
+    problems += [
+        f"{name!r} is {label}, {labels.get(name, 'not there')} in {LABELS_FILE}"
+        for name, label in own.items()
+        if labels.get(name) != label
+    ]
+    return sorted(problems)
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """Read a labels.parquet.
+
+    Returns:
+        bonafide or spoof by utterance id, in the order of the file.
+
+    Raises:
+        MixframeError: the file is missing, no Parquet, or without the columns utterance_id and
+            label; an id is there twice, or a label is not 0 or 1.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(need_file(path))
+    except pa.ArrowInvalid as error:
+        raise MixframeError(f"{path}: not Parquet, cut or damaged ({error})") from error
+    columns = ("utterance_id", "label")
+    if not set(columns) <= set(table.column_names):
+        raise MixframeError(f"{path}: expected the columns utterance_id and label")
+    pairs = list(zip(*(table[name].to_pylist() for name in columns), strict=True))
+    problems = [f"label {n} of {name!r}, expected 0 or 1" for name, n in pairs if n not in (0, 1)]
+    repeated = Counter(name for name, _ in pairs)
+    problems += [f"{name!r} is there {n} times" for name, n in repeated.items() if n > 1]
+    if problems:
+        raise MixframeError(f"{path}:\n{listing(problems)}")
+    return {name: LABELS[n] for name, n in pairs}
 
 
 def _audio(tar: Path, trials: "pd.DataFrame") -> Iterator[tuple[str, Target]]:

@@ -1,0 +1,1 @@
+"""The Speech Anti-Spoofing Arena: submissions, their checks, its Core sets and its ranking."""
