@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from mixframe.bundle.export import export, import_
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -327,6 +329,19 @@ def fingerprint(write: bool) -> None:
 
 COMMANDS: dict[str, click.Command] = {
     command.name or "": command
-    for command in (compare, dag, evaluate, fingerprint, init, new, params, show, timings, use)
+    for command in (
+        compare,
+        dag,
+        evaluate,
+        export,
+        fingerprint,
+        import_,
+        init,
+        new,
+        params,
+        show,
+        timings,
+        use,
+    )
 }
 """By name."""

@@ -78,8 +78,9 @@ class TrainedOn(Section):
             was trained in the experiment or came from a folder.
         utterances: of the set train.
         attacks: spoofing systems of the set train.
-        level_db: RMS in dB of full scale (`mixframe.bundle.measures.level_db`).
-        bandwidth_hz: `mixframe.bundle.measures.bandwidth_hz`.
+        level_db: RMS in dB of full scale (`mixframe.bundle.measures.level_db`); None where the
+            audio was not at hand.
+        bandwidth_hz: `mixframe.bundle.measures.bandwidth_hz`; None likewise.
     """
 
     preset: str
@@ -87,8 +88,8 @@ class TrainedOn(Section):
     base_model: str
     utterances: Positive
     attacks: list[str]
-    level_db: Spread
-    bandwidth_hz: Spread
+    level_db: Spread | None
+    bandwidth_hz: Spread | None
 
 
 class Evaluated(Section):
@@ -117,7 +118,8 @@ class MadeBy(Section):
 
     Attributes:
         version: of mixframe.
-        commit: of the git repository; "" where there is none.
+        commit: of the git repository, with -dirty behind it where files differ from it; "" where
+            there is none.
         dvc_lock: sha256 of dvc.lock; "" where there is none.
         isa: instruction set of the training (`mixframe.base.isa`).
     """

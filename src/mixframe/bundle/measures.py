@@ -8,8 +8,9 @@ from mixframe.audio.io import SAMPLE_RATE, Waveform
 WINDOW = 512
 """Samples of a spectrum; bands are 31.25 Hz apart."""
 
-FLOOR_DB = 50.0
-"""Bands so far below the loudest one count as empty: fricatives of wideband speech lie above."""
+FLOOR_DB = 60.0
+"""Bands so far below the loudest one count as empty: wideband speech without a fricative lies
+above, what filters and resampling leave lies below."""
 
 SILENT = 1e-12
 
@@ -23,7 +24,7 @@ def level_db(wave: Waveform) -> float:
 def bandwidth_hz(wave: Waveform) -> float:
     """Return the highest frequency at which (n,) samples at 16 kHz hold energy.
 
-    It is that of the highest band of the mean spectrum within 50 dB of the loudest one: at most
+    It is that of the highest band of the mean spectrum within 60 dB of the loudest one: at most
     4000 for what has been through a narrowband telephone; 0 for digital silence.
     """
     size = min(WINDOW, wave.size)

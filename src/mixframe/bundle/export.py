@@ -1,0 +1,68 @@
+"""The commands `export` and `import`: bundles out of results, foundation models into folders.
+
+What takes seconds to import is imported when a command runs.
+"""
+
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--system", metavar="NAME", help="A system of the grid; without it --to is pushed.")
+@click.option("--seed", type=click.IntRange(0), help="Default: the first of the grid.")
+@click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
+@click.option("--to", "folder", type=PATH, required=True, metavar="FOLDER", help="A new folder.")
+@click.option("--push", metavar="OWNER/NAME", help="Upload the bundle to the Hugging Face hub.")
+@click.option("--dry-run", is_flag=True, help="With --push: list what would go, upload nothing.")
+def export(
+    system: str | None,
+    seed: int | None,
+    preset: str | None,
+    folder: Path,
+    push: str | None,
+    dry_run: bool,
+) -> None:
+    """Write a trained system as a bundle: one folder that works without the project.
+
+    `mixframe detect FILE --model FOLDER` hears with it. Without --system, a bundle that is there
+    already is pushed.
+    """
+    if dry_run and not push:
+        raise click.UsageError("--dry-run goes with --push OWNER/NAME")
+    if system is None and not push:
+        raise click.UsageError(
+            "give --system NAME, or --push OWNER/NAME for a bundle that is there"
+        )
+    if system is not None:
+        from mixframe.bundle.writing import write_bundle
+
+        contents = write_bundle(system, preset, seed, folder)
+        click.echo(f"{folder}: {contents.name}, {len(contents.files)} files of weights")
+    if push:
+        from mixframe.bundle.pushing import listing, upload
+
+        if dry_run:
+            click.echo(listing(folder, push))
+        else:
+            click.echo(upload(folder, push))
+
+
+@click.group("import")
+def import_() -> None:
+    """Make a foundation model for `pretrain: {kind: folder}` of weights in another form."""
+
+
+@import_.command()
+@click.argument("source", type=PATH, metavar="FOLDER")
+@click.option("--to", "folder", type=PATH, required=True, metavar="FOLDER", help="A new folder.")
+def antideepfake(source: Path, folder: Path) -> None:
+    """Convert an encoder of AntiDeepfake (nii-yamagishilab), FOLDER/model.safetensors.
+
+    Its weights are CC BY-NC-SA 4.0.
+    """
+    from mixframe.bundle.antideepfake import convert
+
+    click.echo(f"{folder}: {convert(source, folder)}")

@@ -1,0 +1,308 @@
+"""A bundle made of results: what the stages left of one system, in one folder."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mixframe import __version__
+from mixframe.audio import manifest
+from mixframe.audio.io import read
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import need_file, read_json, sha256_file, write_json
+from mixframe.base.progress import log
+from mixframe.base.tensors import load_tensors
+from mixframe.bundle import measures
+from mixframe.bundle.card import write_card
+from mixframe.bundle.contents import (
+    CLASSIFIER,
+    CONTENTS,
+    ENCODER,
+    FORMAT,
+    Calibration,
+    Contents,
+    Evaluated,
+    Frames,
+    MadeBy,
+    Spread,
+    TrainedOn,
+)
+from mixframe.experiment import params as parameters
+from mixframe.experiment.layout import HELDOUT, Layout
+from mixframe.experiment.params import Grid, Preset, lookup
+from mixframe.experiment.scored import read_trainings
+from mixframe.metrics import calibration, detection, scorefiles
+from mixframe.metrics.frames import frame_threshold
+from mixframe.models import backbone as backbones
+from mixframe.models.detector import ADAPTER, ADAPTER_CONFIG, HEAD
+from mixframe.models.params import ENCODER_FILES, Full, Hub, Lora
+from mixframe.training.systems.lfcc import MIXTURES
+from mixframe.training.systems.neural import Neural
+from mixframe.training.systems.system import System
+
+MEASURED = 500
+"""Training utterances whose level and bandwidth are measured, evenly spaced ones of more."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A trained system among the results.
+
+    Attributes:
+        encoder: folder of the encoder it starts from; None where it has none.
+        isa: instruction set of the training.
+        frames: whether post-training left a frame classifier of exactly the encoder that it has.
+    """
+
+    preset: Preset
+    preset_name: str
+    grid: Grid
+    files: Layout
+    name: str
+    system: System
+    encoder: Path | None
+    isa: str
+    frames: bool
+
+
+def write_bundle(system: str, preset_name: str | None, seed: int | None, folder: Path) -> Contents:
+    """Write one system of a preset as a bundle.
+
+    Args:
+        preset_name: None for the one of params.yaml.
+        seed: of the training; None for the first of the grid.
+        folder: must not exist; it appears whole or not at all.
+
+    Raises:
+        MixframeError: the folder is there already, the preset has no such system or seed, it is not
+            trained and evaluated, or its files are not those that its card pins.
+    """
+    if folder.exists():
+        raise MixframeError(f"{folder}: is there already; a bundle is written to a new folder")
+    source = _source(system, preset_name, seed)
+    log(f"export {system}: from {source.files.finetuned(system)}")
+    with _appearing(folder) as temporary:
+        _copy_weights(source, temporary)
+        files = {
+            path.relative_to(temporary).as_posix(): sha256_file(path)
+            for path in sorted(temporary.rglob("*"))
+            if path.is_file()
+        }
+        contents = _contents(source, files)
+        write_json(temporary / CONTENTS, contents.model_dump())
+        write_card(temporary, contents)
+    return contents
+
+
+@contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the name of `folder` when the block ends well."""
+    temporary = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _source(name: str, preset_name: str | None, seed: int | None) -> _Source:
+    choice = parameters.read_choice()
+    preset_name = preset_name or choice.preset
+    preset = parameters.read_preset(preset_name)
+    grid = choice.grid if preset_name == choice.preset else preset.grid
+    system = lookup(preset.finetune, name, "finetune")
+    seed = grid.seed[0] if seed is None else seed
+    parameters.check_cell(grid, {"system": name}, seed)
+    files = Layout(preset_name, seed, preset.base)
+    start = system.starts_from
+    encoder, frames = None, False
+    if start in ("random", "foundation"):
+        encoder = files.foundation
+    elif start is not None:
+        encoder = files.posttrained(start)
+        # A fully trained encoder is no longer the one that the classifier was trained on.
+        own = isinstance(system, Neural) and isinstance(system.adapter, Full)
+        frames = preset.posttrain[start].objective == "frames" and not own
+    isa = _checked_card(files.finetuned(name), encoder)
+    return _Source(preset, preset_name, grid, files, name, system, encoder, isa, frames)
+
+
+def _checked_card(folder: Path, encoder: Path | None) -> str:
+    """Check that the files of a trained system are those that its card pins.
+
+    Returns:
+        the instruction set of the training.
+    """
+    card = read_json(need_file(folder / "card.json", "finetune"))
+    pinned = {folder / name: sha for name, sha in card["files"].items()}
+    if encoder is not None:
+        pinned |= {encoder / name: sha for name, sha in card["encoder"]["files"].items()}
+    for path, pin in pinned.items():
+        sha = sha256_file(need_file(path, "finetune"))
+        if sha != pin:
+            raise MixframeError(
+                f"{path}: sha256 {sha}, but {folder / 'card.json'} was made with {pin}; "
+                "run `dvc repro` to bring them together"
+            )
+    return str(card["isa"])
+
+
+def _copy_weights(source: _Source, folder: Path) -> None:
+    """Write encoder, adapters, head and frame classifier, or the mixtures of an LFCC system."""
+    trained = source.files.finetuned(source.name)
+    if source.encoder is None:
+        shutil.copyfile(trained / MIXTURES, folder / MIXTURES)
+        return
+    (folder / ENCODER).mkdir()
+    shutil.copyfile(trained / HEAD, folder / HEAD)
+    if source.frames:
+        path = need_file(source.encoder / CLASSIFIER, "posttrain")
+        shutil.copyfile(path, folder / CLASSIFIER)
+    adapter = source.system.adapter if isinstance(source.system, Neural) else None
+    if source.system.starts_from == "random" or isinstance(adapter, Full):
+        _write_encoder(source, isinstance(adapter, Full), folder / ENCODER)
+    else:
+        for name in ENCODER_FILES:
+            shutil.copyfile(source.encoder / name, folder / ENCODER / name)
+    if isinstance(adapter, Lora):
+        shutil.copyfile(trained / ADAPTER, folder / ADAPTER)
+        _write_adapter_config(trained / ADAPTER_CONFIG, folder)
+
+
+def _write_encoder(source: _Source, trained: bool, folder: Path) -> None:
+    """Write an encoder that is in no folder: drawn at random, or trained by the system itself."""
+    assert source.encoder is not None
+    seed = source.files.seed if source.system.starts_from == "random" else None
+    with torch.random.fork_rng(devices=[]):
+        backbone = backbones.load(source.encoder, source.preset.encoder, seed)
+    if trained:
+        path = source.files.finetuned(source.name) / ADAPTER
+        backbone.model.load_state_dict(load_tensors(path, "finetune"))
+    preprocessor = read_json(source.encoder / "preprocessor_config.json")
+    backbones.save(backbone, folder, preprocessor)
+
+
+def _write_adapter_config(trained: Path, folder: Path) -> None:
+    """Write PEFT's configuration with the base model named, as AutoPeftModel wants it."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING
+
+    model = MODEL_MAPPING[type(AutoConfig.from_pretrained(folder / ENCODER))]
+    config = {
+        **read_json(trained),
+        "base_model_name_or_path": ENCODER,
+        "auto_mapping": {"base_model_class": model.__name__, "parent_library": model.__module__},
+        "inference_mode": True,
+    }
+    write_json(folder / ADAPTER_CONFIG, config)
+
+
+def _contents(source: _Source, files: dict[str, str]) -> Contents:
+    preset, layout = source.preset, source.files
+    table = manifest.read(layout.manifest, ["train", "dev"])
+    dev = read_trainings(layout, table, source.name, "dev", [layout.seed])[0]
+    bonafide, spoof = scorefiles.by_class(dev)
+    fitted = calibration.fit(bonafide, spoof)
+    frames = None
+    if source.frames:
+        start = source.system.starts_from
+        assert start is not None
+        scores = pd.read_parquet(need_file(layout.frames(start), "posttrain"))
+        # Scores of frames are minus their logits.
+        threshold = -frame_threshold(scores[scores["set"] == HELDOUT])
+        frames = Frames(threshold=threshold)
+    return Contents(
+        format=FORMAT,
+        name=source.name,
+        title=preset.title,
+        system=source.system,
+        encoder=preset.encoder,
+        score=preset.score,
+        seed=layout.seed,
+        calibration=fitted and Calibration(slope=fitted.slope, offset=fitted.offset),
+        threshold=detection.eer_threshold(bonafide, spoof),
+        frames=frames,
+        trained_on=_trained_on(source, table[table["set"] == "train"]),
+        evaluated=_evaluated(source),
+        made_by=MadeBy(
+            version=__version__,
+            commit=_commit(),
+            dvc_lock=sha256_file(Path("dvc.lock")) if Path("dvc.lock").is_file() else "",
+            isa=source.isa,
+        ),
+        files=files,
+    )
+
+
+def _trained_on(source: _Source, train: pd.DataFrame) -> TrainedOn:
+    given = source.preset.pretrain
+    level, bandwidth = _measured(train)
+    return TrainedOn(
+        preset=source.preset_name,
+        corpora=list(source.preset.protocol.corpora),
+        base_model=f"{given.name}@{given.revision}" if isinstance(given, Hub) else "",
+        utterances=len(train),
+        attacks=sorted(train.loc[train["label"] == "spoof", "attack"].unique()),
+        level_db=level,
+        bandwidth_hz=bandwidth,
+    )
+
+
+def _measured(train: pd.DataFrame) -> tuple[Spread | None, Spread | None]:
+    """Return level and bandwidth of the training utterances."""
+    refs = manifest.refs(train)
+    n_measured = min(len(refs), MEASURED)
+    rows = np.arange(n_measured) * len(refs) // n_measured
+    try:
+        waves = [read(refs[row]) for row in rows]
+    except MixframeError as error:
+        log(f"export: level and bandwidth of the training set are left out: {error}")
+        return None, None
+
+    def spread(values: list[float]) -> Spread:
+        low, median, high = np.percentile(values, [1, 50, 99]).tolist()
+        return Spread(low=low, median=median, high=high)
+
+    return (
+        spread([measures.level_db(wave) for wave in waves]),
+        spread([measures.bandwidth_hz(wave) for wave in waves]),
+    )
+
+
+def _evaluated(source: _Source) -> dict[str, Evaluated]:
+    drawn = source.preset.evaluate.bootstrap
+    figures = read_json(need_file(source.files.details(source.name), "evaluate"))
+    return {
+        name: Evaluated(
+            eer=of_set["eer"],
+            low=of_set["eer_low"],
+            high=of_set["eer_high"],
+            level=drawn.level,
+            unit=drawn.unit,
+            trials=of_set["n_bonafide"] + of_set["n_spoof"],
+            seeds=source.grid.seed,
+        )
+        for name, of_set in figures.items()
+    }
+
+
+def _commit() -> str:
+    """Return the git commit of the project; "" where there is none."""
+
+    def git(*command: str) -> str:
+        ran = subprocess.run(["git", *command], capture_output=True, text=True, check=True)
+        return ran.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
