@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
+from mixframe.bundle.detect import detect
 from mixframe.bundle.export import export, import_
+from mixframe.bundle.serve import serve
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -332,6 +334,7 @@ COMMANDS: dict[str, click.Command] = {
     for command in (
         compare,
         dag,
+        detect,
         evaluate,
         export,
         fingerprint,
@@ -339,6 +342,7 @@ COMMANDS: dict[str, click.Command] = {
         init,
         new,
         params,
+        serve,
         show,
         timings,
         use,

@@ -28,7 +28,16 @@ def bandwidth_hz(wave: Waveform) -> float:
     4000 for what has been through a narrowband telephone; 0 for digital silence.
     """
     size = min(WINDOW, wave.size)
-    frequencies, power = welch(wave.astype(np.float64), SAMPLE_RATE, nperseg=size)
+    return highest_band(*welch(wave.astype(np.float64), SAMPLE_RATE, nperseg=size))
+
+
+def highest_band(frequencies: np.ndarray, power: np.ndarray) -> float:
+    """Return the frequency of the highest band within 50 dB of the loudest one.
+
+    Args:
+        frequencies: (bands,) Hz.
+        power: (bands,) mean spectrum.
+    """
     if power.max() < SILENT**2:
         return 0.0
     heard = np.flatnonzero(power >= power.max() * 10 ** (-FLOOR_DB / 10))
