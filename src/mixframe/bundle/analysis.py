@@ -36,7 +36,7 @@ class Rule(BaseModel, frozen=True):
 
     Attributes:
         prior: probability of spoof before anything is heard, in (0, 1).
-        cost_accept: above 0, of taking a spoof for bona fide (c_fa of the ASVspoof evaluation plans).
+        cost_accept: above 0, of taking a spoof for bona fide (c_fa of ASVspoof's plans).
         cost_reject: above 0, of taking bona fide for spoof (c_miss).
         pool: the file's score is the lowest of its windows' (min), or their mean.
         min_region: shortest region of the timeline, seconds.

@@ -156,8 +156,9 @@ class Conditions:
         return f"recorded at {rate:,} Hz, so there is nothing above {rate // 2:,} Hz"
 
     def _narrowband(self) -> str | None:
+        hertz = FREQUENCIES
         empty, full = (
-            self._power[(FREQUENCIES >= low) & (FREQUENCIES <= high)].mean()
+            self._power[(hertz >= low) & (hertz <= high)].mean()
             for low, high in (EMPTY_HZ, TELEPHONE_HZ)
         )
         if empty >= full * 10 ** (TELEPHONE_DB / 10):

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from mixframe.base.errors import MixframeError
 
-SUFFIXES = frozenset(
-    ".3gp .aac .ac3 .aif .aifc .aiff .amr .au .avi .caf .flac .flv .gsm .m4a .m4b .m4v .mka .mkv "
-    ".mov .mp2 .mp3 .mp4 .mpeg .mpg .mts .oga .ogg .ogv .opus .ra .rf64 .sph .spx .ts .voc .w64 "
-    ".wav .weba .webm .wma .wmv .wv".split()
-)
+_SUFFIXES = """
+.3gp .aac .ac3 .aif .aifc .aiff .amr .au .avi .caf .flac .flv .gsm .m4a .m4b .m4v .mka .mkv .mov
+.mp2 .mp3 .mp4 .mpeg .mpg .mts .oga .ogg .ogv .opus .ra .rf64 .sph .spx .ts .voc .w64 .wav .weba
+.webm .wma .wmv .wv
+"""
+SUFFIXES = frozenset(_SUFFIXES.split())
 """What is heard of a folder; a file that is named itself may have any name."""
 
 STANDARD = "-"
