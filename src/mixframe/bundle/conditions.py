@@ -33,6 +33,9 @@ telephone's band-pass or a sampling rate of 8 kHz."""
 
 LEVEL_MARGIN_DB, BANDWIDTH_MARGIN_HZ = 6.0, 500.0
 """How far outside percentiles 1 and 99 of the training utterances a recording may be."""
+USUAL_LEVEL = Spread(low=-40.0, median=-26.0, high=-12.0)
+"""Where a bundle does not say what its training utterances had. ITU-T P.56 speech at -26 dB is the
+level to which speech material is commonly brought."""
 
 FRAME = SAMPLE_RATE // 50
 BIN_DB, LOWEST_DB, BINS = 0.1, -100.0, 2000
@@ -105,7 +108,7 @@ class Conditions:
         """Return what is to be said of the recording.
 
         Args:
-            trained_on: level and bandwidth of the training material.
+            trained_on: level and bandwidth of the training material, where known.
             rate: of the recording itself, Hz.
             lost: packets that could not be decoded.
         """
@@ -165,14 +168,15 @@ class Conditions:
             return None
         return "hardly anything above 4 kHz, as after a telephone or a speech codec"
 
-    def _level(self, usual: Spread) -> str | None:
+    def _level(self, usual: Spread | None) -> str | None:
+        usual = usual or USUAL_LEVEL
         level = 10 * np.log10(max(self.energy / self.samples, measures.SILENT))
         if usual.low - LEVEL_MARGIN_DB <= level <= usual.high + LEVEL_MARGIN_DB:
             return None
         return f"{level:.0f} dB of full scale; trained on {usual.low:.0f} to {usual.high:.0f} dB"
 
-    def _bandwidth(self, usual: Spread) -> str | None:
-        if not self._power.any():
+    def _bandwidth(self, usual: Spread | None) -> str | None:
+        if usual is None or not self._power.any():
             return None
         hertz = measures.highest_band(FREQUENCIES, self._power)
         if usual.low - BANDWIDTH_MARGIN_HZ <= hertz <= usual.high + BANDWIDTH_MARGIN_HZ:

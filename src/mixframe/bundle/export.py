@@ -15,13 +15,24 @@ PATH = click.Path(path_type=Path)
 @click.option("--seed", type=click.IntRange(0), help="Default: the first of the grid.")
 @click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
 @click.option("--to", "folder", type=PATH, required=True, metavar="FOLDER", help="A new folder.")
-@click.option("--push", metavar="OWNER/NAME", help="Upload the bundle to the Hugging Face hub.")
+@click.option(
+    "--license",
+    "license_name",
+    default="unknown",
+    show_default=True,
+    metavar="ID",
+    help="Of the weights, as the hub names it, for README.md.",
+)
+@click.option(
+    "--push", metavar="OWNER/NAME", help="To the Hugging Face hub; a new repository is private."
+)
 @click.option("--dry-run", is_flag=True, help="With --push: list what would go, upload nothing.")
 def export(
     system: str | None,
     seed: int | None,
     preset: str | None,
     folder: Path,
+    license_name: str,
     push: str | None,
     dry_run: bool,
 ) -> None:
@@ -39,7 +50,7 @@ def export(
     if system is not None:
         from mixframe.bundle.writing import write_bundle
 
-        contents = write_bundle(system, preset, seed, folder)
+        contents = write_bundle(system, preset, seed, folder, license_name)
         click.echo(f"{folder}: {contents.name}, {len(contents.files)} files of weights")
     if push:
         from mixframe.bundle.pushing import listing, upload

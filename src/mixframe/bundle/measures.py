@@ -32,7 +32,7 @@ def bandwidth_hz(wave: Waveform) -> float:
 
 
 def highest_band(frequencies: np.ndarray, power: np.ndarray) -> float:
-    """Return the frequency of the highest band within 50 dB of the loudest one.
+    """Return the frequency of the highest band within 60 dB of the loudest one.
 
     Args:
         frequencies: (bands,) Hz.

@@ -2,8 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +31,14 @@ from mixframe.bundle.contents import (
     Spread,
     TrainedOn,
 )
+from mixframe.bundle.folders import new_folder
 from mixframe.experiment import params as parameters
 from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Grid, Preset, lookup
 from mixframe.experiment.scored import read_trainings
 from mixframe.metrics import calibration, detection, scorefiles
 from mixframe.metrics.frames import frame_threshold
+from mixframe.metrics.tables import span
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import ADAPTER, ADAPTER_CONFIG, HEAD
 from mixframe.models.params import ENCODER_FILES, Full, Hub, Lora
@@ -71,23 +71,24 @@ class _Source:
     frames: bool
 
 
-def write_bundle(system: str, preset_name: str | None, seed: int | None, folder: Path) -> Contents:
+def write_bundle(
+    system: str, preset_name: str | None, seed: int | None, folder: Path, license_name: str
+) -> Contents:
     """Write one system of a preset as a bundle.
 
     Args:
         preset_name: None for the one of params.yaml.
         seed: of the training; None for the first of the grid.
         folder: must not exist; it appears whole or not at all.
+        license_name: of the weights, as the hub names it; for README.md.
 
     Raises:
         MixframeError: the folder is there already, the preset has no such system or seed, it is not
             trained and evaluated, or its files are not those that its card pins.
     """
-    if folder.exists():
-        raise MixframeError(f"{folder}: is there already; a bundle is written to a new folder")
-    source = _source(system, preset_name, seed)
-    log(f"export {system}: from {source.files.finetuned(system)}")
-    with _appearing(folder) as temporary:
+    with new_folder(folder) as temporary:
+        source = _source(system, preset_name, seed)
+        log(f"export {system}: from {source.files.finetuned(system)}")
         _copy_weights(source, temporary)
         files = {
             path.relative_to(temporary).as_posix(): sha256_file(path)
@@ -96,21 +97,13 @@ def write_bundle(system: str, preset_name: str | None, seed: int | None, folder:
         }
         contents = _contents(source, files)
         write_json(temporary / CONTENTS, contents.model_dump())
-        write_card(temporary, contents)
+        others = {
+            name: _evaluated(source, name)
+            for name in source.grid.system
+            if name != system and source.files.details(name).is_file()
+        }
+        write_card(temporary, contents, license_name, others)
     return contents
-
-
-@contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the name of `folder` when the block ends well."""
-    temporary = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _source(name: str, preset_name: str | None, seed: int | None) -> _Source:
@@ -231,7 +224,7 @@ def _contents(source: _Source, files: dict[str, str]) -> Contents:
         threshold=detection.eer_threshold(bonafide, spoof),
         frames=frames,
         trained_on=_trained_on(source, table[table["set"] == "train"]),
-        evaluated=_evaluated(source),
+        evaluated=_evaluated(source, source.name),
         made_by=MadeBy(
             version=__version__,
             commit=_commit(),
@@ -277,21 +270,25 @@ def _measured(train: pd.DataFrame) -> tuple[Spread | None, Spread | None]:
     )
 
 
-def _evaluated(source: _Source) -> dict[str, Evaluated]:
+def _evaluated(source: _Source, system: str) -> dict[str, Evaluated]:
+    """Return the figures of a system by evaluation set."""
     drawn = source.preset.evaluate.bootstrap
-    figures = read_json(need_file(source.files.details(source.name), "evaluate"))
-    return {
-        name: Evaluated(
+    path = need_file(source.files.details(system), "evaluate")
+    figures = {}
+    for name, of_set in read_json(path).items():
+        interval = span(of_set)
+        if interval is None:
+            raise MixframeError(f"{path}: {name} has no interval of the EER")
+        figures[name] = Evaluated(
             eer=of_set["eer"],
-            low=of_set["eer_low"],
-            high=of_set["eer_high"],
+            low=interval[0],
+            high=interval[1],
             level=drawn.level,
             unit=drawn.unit,
             trials=of_set["n_bonafide"] + of_set["n_spoof"],
             seeds=source.grid.seed,
         )
-        for name, of_set in figures.items()
-    }
+    return figures
 
 
 def _commit() -> str:
