@@ -175,12 +175,17 @@ def read_contents(folder: Path | str) -> Contents:
         raise MixframeError(f"{folder}: no such folder; a bundle is one, made by `mixframe export`")
     if not path.is_file():
         raise MixframeError(f"{path}: no such file, so {folder} is no bundle")
-    values = read_json(path)
+    try:
+        values = read_json(path)
+    except UnicodeDecodeError as error:
+        raise MixframeError(f"{path}: not UTF-8 text, so no bundle.json") from error
     number = values.get("format") if isinstance(values, dict) else None
-    if type(number) is int and number > FORMAT:
+    if type(number) is not int or not 1 <= number <= FORMAT:
+        newer = type(number) is int and number > FORMAT
+        hint = "; a newer version reads it" if newer else ""
         raise MixframeError(
-            f"{path}: format {number}, but this version of mixframe reads formats up to {FORMAT}; "
-            "a newer version reads it"
+            f"{path}: format {number!r}, but this version of mixframe reads formats up to "
+            f"{FORMAT}{hint}"
         )
     contents = validate(Contents, values, str(path))
     for name, sha in contents.files.items():
