@@ -45,7 +45,9 @@ def draw_recording(result: Result, seen: Picture) -> Figure:
             _curve(axes[2], seen)
         for region in result.regions or []:
             for axis in axes:
-                axis.axvspan(region.start, region.end, color=draw.ORANGE, alpha=0.3, linewidth=0)
+                axis.axvspan(
+                    region.start, region.end, color=draw.ORANGE, alpha=0.3, lw=0, zorder=0.5
+                )
         axes[-1].set_xlabel("time, s")
         axes[0].set_xlim(0, seen.overview.seconds)
     return figure
