@@ -16,6 +16,7 @@ from mixframe.bundle.detect import ABOVE_0, model_options
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from mixframe.bundle.analysis import Rule
     from mixframe.bundle.detector import Detector
@@ -100,8 +101,8 @@ def application(
         version=__version__,
         docs_url=None,
         redoc_url=None,
-        max_body_size=int(max_mb * 1_000_000),
     )
+    app.add_middleware(BodyLimit, max_mb=max_mb)
     hosts = ["*"] if host in EVERYWHERE else [host, *HERE]
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     turn, numbers = threading.Lock(), itertools.count()
@@ -139,13 +140,6 @@ def application(
             sounds = page.players(file.file, result)
             return page.card(result, seen, sounds, number=next(numbers))
 
-    @app.exception_handler(413)
-    def too_large(_: Request, error: HTTPException) -> JSONResponse:
-        said = error.detail
-        if said == "Content Too Large":
-            said = f"The upload is larger than {max_mb:g} MB, which is the limit here."
-        return JSONResponse({"detail": said}, 413, {"Connection": "close"})
-
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         return JSONResponse(
@@ -153,3 +147,39 @@ def application(
         )
 
     return app
+
+
+class BodyLimit:
+    """Refuses requests with 413 whose body is too large.
+
+    One that says how large it is is refused before any of it is read; others when it gets too much.
+    """
+
+    def __init__(self, app: "ASGIApp", max_mb: float) -> None:
+        """Put a limit of `max_mb`, 10^6 bytes, in front of an application."""
+        self._app = app
+        self._most = max_mb * 1_000_000
+        self._said = f"The upload is larger than {max_mb:g} MB, which is the limit here."
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Handle a request."""
+        from starlette.datastructures import Headers
+        from starlette.exceptions import HTTPException
+        from starlette.responses import JSONResponse
+
+        size = 0
+
+        async def counted() -> "Message":
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._most:
+                raise HTTPException(413, self._said, {"Connection": "close"})
+            return message
+
+        said = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
+        if said.isdecimal() and int(said) > self._most:
+            answer = JSONResponse({"detail": self._said}, 413, {"Connection": "close"})
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, counted, send)
