@@ -1,4 +1,4 @@
-"""`mixframe detect` on a long recording: `python -m benchmarks.detect BUNDLE [MINUTES]`.
+"""`mixframe detect` on a long recording: `python -m benchmarks.detect BUNDLE [MINUTES [FORMAT...]]`.
 
 Joins utterances of the demo corpus in results/demo to a recording of MINUTES (60): bona fide ones,
 and those of the set eval_partial, whose spoofed parts are known. Writes it as WAV, FLAC, MP3, OGG,
@@ -107,18 +107,18 @@ def mask(spans: Spans, seconds: float) -> np.ndarray:
 
 def main() -> None:
     """Print the figures."""
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
-    bundle, minutes = sys.argv[1], float(sys.argv[2]) if len(sys.argv) == 3 else 60.0
-    wave, spans = joined(minutes)
+    bundle, minutes, *suffixes = [*sys.argv[1:], "60"] if len(sys.argv) == 2 else sys.argv[1:]
+    wave, spans = joined(float(minutes))
     seconds = wave.size / SAMPLE_RATE
     truth = mask(spans, seconds)
     print(f"{seconds:.0f} s, {len(spans)} spoofed parts, {truth.mean():.1%} of the time")
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for suffix, container in FORMATS.items():
+        for suffix in suffixes or FORMATS:
             path = Path(folder) / f"recording.{suffix}"
-            write(path, wave, container)
+            write(path, wave, FORMATS[suffix])
             result, used = heard(path, bundle)
             guess = mask([(r["start"], r["end"]) for r in result["regions"] or []], seconds)
             parts = segment_f1([truth], [guess], IOU)

@@ -179,7 +179,7 @@ class _Ffmpeg:
                 f"{name}: neither libsndfile nor FFmpeg can read it as audio; it is damaged, "
                 "truncated or no audio at all"
             ) from error
-        stream = container.streams.best("audio")
+        stream: Any = container.streams.best("audio")
         if stream is None:
             raise MixframeError(f"{name}: no audio stream in it ({container.format.long_name})")
         if encrypted:
@@ -206,18 +206,17 @@ class _Ffmpeg:
                 ]
                 for part in frames:
                     done += part.samples
-                    yield part.to_ndarray().T
+                    yield _native(part)
             for part in planar.resample(None):
                 done += part.samples
-                yield part.to_ndarray().T
+                yield _native(part)
         except (av.FFmpegError, ValueError) as error:
             at = done / self.rate
             raise MixframeError(f"{self._name}: not decodable at {at:.1f} s: {error}") from error
-        indexed = "mp4" in self._container.format.name and self.seconds is not None
-        if indexed and self.seconds - done / self.rate > SHORTFALL_SECONDS:
+        at, expected = done / self.rate, self.seconds or 0.0
+        if "mp4" in self._container.format.name and expected - at > SHORTFALL_SECONDS:
             raise MixframeError(
-                f"{self._name}: truncated: its audio ends at {done / self.rate:.1f} of "
-                f"{self.seconds:.1f} s"
+                f"{self._name}: truncated: its audio ends at {at:.1f} of {expected:.1f} s"
             )
         if self.lost > MOST_LOST * n_packets:
             raise MixframeError(
@@ -233,6 +232,12 @@ class _Ffmpeg:
         except av.FFmpegError:
             self.lost += 1
             return []
+
+
+def _native(frame: Any) -> Native:
+    """Return (n, channels) of a planar frame of FFmpeg."""
+    samples: Native = frame.to_ndarray().T
+    return samples
 
 
 def _seconds(container: Any, stream: Any) -> float | None:

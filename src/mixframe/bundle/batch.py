@@ -57,7 +57,8 @@ class Outputs:
         """Return the PNG and the SVG of each file; equal names are numbered."""
         if self.plot is None:
             return [[] for _ in files]
-        pairs, seen = [], {}
+        pairs: list[list[Path]] = []
+        seen: dict[str, int] = {}
         for file in files:
             seen[file.name] = seen.get(file.name, 0) + 1
             number = f"-{seen[file.name]}" if seen[file.name] > 1 else ""
@@ -75,7 +76,8 @@ def run(detector: Detector, files: Sequence[Path], rule: Rule, outputs: Outputs)
         raise MixframeError(
             f"{detector.contents.name}: without a frame classifier there are no regions for --rttm"
         )
-    results, cards = [], []
+    results: list[Result] = []
+    cards: list[str] = []
     for file, drawings, (result, seen) in zip(
         files, outputs.drawings(files), _judged(detector, files, rule), strict=True
     ):
