@@ -1,9 +1,9 @@
-"""`mixframe detect` on a long recording: `python -m benchmarks.detect BUNDLE [MINUTES [FORMAT...]]`.
+"""Long recordings: `python -m benchmarks.detect BUNDLE [MINUTES [FORMAT...]]`.
 
 Joins utterances of the demo corpus in results/demo to a recording of MINUTES (60): bona fide ones,
 and those of the set eval_partial, whose spoofed parts are known. Writes it as WAV, FLAC, MP3, OGG,
-M4A and MP4, hears each in a process of its own and prints time, peak memory, score, and the
-regions held against the truth.
+M4A and MP4, runs `mixframe detect` on each and prints time, peak memory, score, and the regions
+held against the truth.
 """
 
 import json
