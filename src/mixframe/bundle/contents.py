@@ -13,7 +13,7 @@ The folder:
 """
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -24,7 +24,7 @@ from mixframe.models.params import Encoder
 from mixframe.training.params import Score
 from mixframe.training.systems import AnySystem
 
-FORMAT = 1
+FORMAT: Final = 1
 """Of the folder. A change that older versions would misread gets a new number."""
 
 CONTENTS = "bundle.json"

@@ -52,6 +52,8 @@ class Detector:
         contents: what bundle.json says.
         max_samples: of an utterance at 16 kHz that are heard; of longer ones the first part is.
         min_samples: fewest samples at 16 kHz that can be scored: those that make one frame.
+        tiles: whether shorter utterances are repeated up to `max_samples`.
+        network: encoder and head; None for an LFCC system.
     """
 
     def __init__(self, contents: Contents, folder: Path, device: torch.device) -> None:
@@ -60,7 +62,6 @@ class Detector:
         self.device = device
         self.network: Network | Localiser | None = None
         self._frames: _Frames | None = None
-        self._tile = False
         system = contents.system
         if isinstance(system, Lfcc):
             heard = Window(1, int(contents.score.max_seconds * SAMPLE_RATE), tile=False)
@@ -70,7 +71,7 @@ class Detector:
             heard = self._build(system, folder)
             self._judge = self._network_score
         self.max_samples = heard.samples
-        self._tile = heard.tile
+        self.tiles = heard.tile
 
     @classmethod
     def load(cls, folder: Path | str, device: str = "auto") -> "Detector":
@@ -110,7 +111,7 @@ class Detector:
             MixframeError: not such samples, not finite, or fewer than `min_samples` at 16 kHz.
         """
         heard = self._checked(wave, rate)[: self.max_samples]
-        return self._judge(np.resize(heard, self.max_samples) if self._tile else heard)
+        return self._judge(np.resize(heard, self.max_samples) if self.tiles else heard)
 
     def llr(self, score: float) -> float | None:
         """Return the calibrated natural log-likelihood ratio of bona fide to spoof of a score.
@@ -177,8 +178,9 @@ class Detector:
         if contents.frames is not None:
             plain = _without_adapters(backbone)
             classifier = frame_classifier(folder / CLASSIFIER, "", plain.dim)
-            plain.model.to(self.device).eval()
-            self._frames = _Frames(plain, classifier.to(self.device).eval())
+            for module in (plain.model, classifier):
+                nn.Module.to(module, self.device).eval()
+            self._frames = _Frames(plain, classifier)
         if isinstance(system, FrameSystem):
             judge = frame_classifier(folder / HEAD, "", backbone.dim)
             self.network = Localiser(backbone, judge, system.share)

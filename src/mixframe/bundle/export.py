@@ -11,7 +11,7 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--system", metavar="NAME", help="A system of the grid; without it --to is pushed.")
+@click.option("--system", metavar="NAME", help="A system of the grid.")
 @click.option("--seed", type=click.IntRange(0), help="Default: the first of the grid.")
 @click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
 @click.option("--to", "folder", type=PATH, required=True, metavar="FOLDER", help="A new folder.")
@@ -26,6 +26,9 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--push", metavar="OWNER/NAME", help="To the Hugging Face hub; a new repository is private."
 )
+@click.option(
+    "--torchscript", type=PATH, metavar="FILE", help="Write the whole detector for torch alone too."
+)
 @click.option("--dry-run", is_flag=True, help="With --push: list what would go, upload nothing.")
 def export(
     system: str | None,
@@ -34,24 +37,28 @@ def export(
     folder: Path,
     license_name: str,
     push: str | None,
+    torchscript: Path | None,
     dry_run: bool,
 ) -> None:
     """Write a trained system as a bundle: one folder that works without the project.
 
-    `mixframe detect FILE --model FOLDER` hears with it. Without --system, a bundle that is there
-    already is pushed.
+    `mixframe detect FILE --model FOLDER` hears with it. Without --system, --push and --torchscript
+    take a bundle that is there already.
     """
     if dry_run and not push:
         raise click.UsageError("--dry-run goes with --push OWNER/NAME")
-    if system is None and not push:
-        raise click.UsageError(
-            "give --system NAME, or --push OWNER/NAME for a bundle that is there"
-        )
+    if system is None and not push and not torchscript:
+        raise click.UsageError("give --system NAME; --push and --torchscript take a bundle as well")
     if system is not None:
         from mixframe.bundle.writing import write_bundle
 
         contents = write_bundle(system, preset, seed, folder, license_name)
         click.echo(f"{folder}: {contents.name}, {len(contents.files)} files of weights")
+    if torchscript:
+        from mixframe.bundle.script import write_script
+
+        write_script(folder, torchscript)
+        click.echo(f"{torchscript}: (n,) samples at 16 kHz to a score")
     if push:
         from mixframe.bundle.pushing import listing, upload
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -188,7 +189,7 @@ def _write_adapter_config(trained: Path, folder: Path) -> None:
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
-    model = MODEL_MAPPING[type(AutoConfig.from_pretrained(folder / ENCODER))]
+    model: Any = MODEL_MAPPING[type(AutoConfig.from_pretrained(folder / ENCODER))]
     config = {
         **read_json(trained),
         "base_model_name_or_path": ENCODER,
@@ -204,6 +205,9 @@ def _contents(source: _Source, files: dict[str, str]) -> Contents:
     dev = read_trainings(layout, table, source.name, "dev", [layout.seed])[0]
     bonafide, spoof = scorefiles.by_class(dev)
     fitted = calibration.fit(bonafide, spoof)
+    affine = None
+    if fitted is not None:
+        affine = Calibration(slope=fitted.slope, offset=fitted.offset)
     frames = None
     if source.frames:
         start = source.system.starts_from
@@ -220,7 +224,7 @@ def _contents(source: _Source, files: dict[str, str]) -> Contents:
         encoder=preset.encoder,
         score=preset.score,
         seed=layout.seed,
-        calibration=fitted and Calibration(slope=fitted.slope, offset=fitted.offset),
+        calibration=affine,
         threshold=detection.eer_threshold(bonafide, spoof),
         frames=frames,
         trained_on=_trained_on(source, table[table["set"] == "train"]),
