@@ -106,6 +106,8 @@ def test_the_timeline_is_that_of_the_frames(bundle: Bundle, speech: Path) -> Non
     assert np.array_equal(covered, over)
     longer = detected(speech / "b.wav", "--model", model, "--min-region", 9)["b.wav"]
     assert longer["regions"] == []
+    every = detected(speech / "b.wav", "--model", model, "--frame-threshold", -99)["b.wav"]
+    assert [(r["start"], r["end"]) for r in every["regions"]] == [(0.0, 0.8)]
     assert detected(speech / "b.wav", "--model", bundle("lora"))["b.wav"]["regions"] is None
 
 
@@ -208,6 +210,7 @@ def test_csv_rttm_and_json_agree(
         "cost_reject": 1.0,
         "pool": "min",
         "min_region": 0.0,
+        "frame_threshold": None,
         "threshold": 0.0,
     }
     rows = list(csv.DictReader(out["csv"].open()))

@@ -32,7 +32,7 @@ SHORTFALL_SECONDS = 0.5
 LARGEST_FILTER = 2**24
 """Coefficients. A rate that shares no large divisor with 16 kHz would need billions."""
 
-_BLOCK = 2**19
+_BLOCK = 2**17
 """Samples of all channels that libsndfile decodes at once."""
 
 Native = npt.NDArray[np.float32]

@@ -40,6 +40,7 @@ class Rule(BaseModel, frozen=True):
         cost_reject: above 0, of taking bona fide for spoof (c_miss).
         pool: the file's score is the lowest of its windows' (min), or their mean.
         min_region: shortest region of the timeline, seconds.
+        frame_threshold: logit from which a frame counts as spliced in; None for the bundle's.
     """
 
     prior: float = 0.5
@@ -47,6 +48,7 @@ class Rule(BaseModel, frozen=True):
     cost_reject: float = 1.0
     pool: Literal["min", "mean"] = "min"
     min_region: float = 0.16
+    frame_threshold: float | None = None
 
     @property
     def threshold(self) -> float:
@@ -216,23 +218,30 @@ class Analysis:
 
     def picture(self) -> Picture:
         """Return what a drawing needs, after all steps."""
-        frames = self._detector.contents.frames
-        if frames is None:
+        threshold = self._frame_threshold
+        if threshold is None:
             return Picture(self._overview, np.zeros(0), np.zeros(0), 0.5)
         logits = self._timeline.logits()
         times = self._detector.frame_times(len(logits)).mean(axis=1)
-        return Picture(self._overview, times, expit(logits), float(expit(frames.threshold)))
+        return Picture(self._overview, times, expit(logits), float(expit(threshold)))
 
     def _regions(self) -> list[Region] | None:
-        frames = self._detector.contents.frames
-        if frames is None:
+        threshold = self._frame_threshold
+        if threshold is None:
             return None
         logits = self._timeline.logits()
         times = self._detector.frame_times(len(logits))
-        kept = regions(
-            logits, times, frames.threshold, self._rule.min_region, self._conditions.seconds
-        )
+        shortest, seconds = self._rule.min_region, self._conditions.seconds
+        kept = regions(logits, times, threshold, shortest, seconds)
         return [Region(start=start, end=end, score=score) for start, end, score in kept]
+
+    @property
+    def _frame_threshold(self) -> float | None:
+        """The logit from which a frame counts; None without a frame classifier."""
+        frames, given = self._detector.contents.frames, self._rule.frame_threshold
+        if frames is None:
+            return None
+        return frames.threshold if given is None else given
 
     def _blocks(self) -> Iterator[Waveform]:
         for block in self._stream.blocks():

@@ -61,6 +61,11 @@ def model_options(function: F) -> F:
             help="Shortest region of the timeline, seconds.",
         ),
         click.option(
+            "--frame-threshold",
+            type=float,
+            help="Logit from which a frame counts as spliced in; default: the bundle's.",
+        ),
+        click.option(
             "--device",
             type=click.Choice(["auto", "cpu", "cuda"]),
             default="auto",

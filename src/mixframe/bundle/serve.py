@@ -81,7 +81,7 @@ def application(
 
     Args:
         host: where it listens; requests that name another one are refused, so that no page of
-            another site can reach it under a name of its own.
+            another site can read an answer under a name of its own.
         max_mb: largest body of a request, 10^6 bytes; refused with 413.
         max_seconds: longest recording; refused with 413. What cannot be heard gets 422.
     """
