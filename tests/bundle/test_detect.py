@@ -172,6 +172,18 @@ def test_files_that_cannot_be_read_do_not_stop_the_others(bundle: Bundle, speech
         assert [row for row in table if f"/{name} " in row and row.endswith("unreadable")]
 
 
+def test_names_that_are_no_text_are_judged_and_shown(
+    bundle: Bundle, speech: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / os.fsdecode(b"\xff\x1b[1m.wav")
+    (speech / "a.wav").rename(file)
+    outputs = [part for kind in ("json", "csv", "html") for part in (f"--{kind}", tmp_path / kind)]
+    ran = run(tmp_path, "--model", bundle("mfpt"), *outputs, "--plot", tmp_path / "plots")
+    assert ran.exit_code == 0
+    assert "\ufffd?[1m.wav" in ran.stdout
+    assert json.loads((tmp_path / "json").read_text())["results"][0]["file"].endswith("[1m.wav")
+
+
 def test_the_exit_code_is_0_whatever_the_verdict_unless_asked(bundle: Bundle, speech: Path) -> None:
     strict = [speech / "a.wav", "--model", bundle("mfpt"), "--cost-accept", 1e9]
     assert run(*strict).exit_code == 0
@@ -277,11 +289,12 @@ def test_folders_are_walked_and_lists_read(tmp_path: Path) -> None:
     (below / "up").symlink_to(tmp_path)
     expected = [tmp_path / "a.mp4", tmp_path / "z.WAV", below / "x.flac"]
     assert list(listed([str(tmp_path)], [])) == expected
-    lines = ["notes.txt\n", f"{tmp_path}\r\n", "\n", "odd name "]
+    lines = [b"notes.txt\n", os.fsencode(tmp_path) + b"\r\n", b"\n", b"odd name \0\xff.wav"]
     assert list(listed(["-", "notes.txt"], lines)) == [
         Path("notes.txt"),
         *expected,
         Path("odd name "),
+        Path(os.fsdecode(b"\xff.wav")),
     ]
     (tmp_path / "empty").mkdir()
     assert list(listed([str(tmp_path / "empty")], [])) == [tmp_path / "empty"]

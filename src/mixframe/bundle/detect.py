@@ -106,7 +106,7 @@ def detect(
         from mixframe.bundle.detector import Detector
 
     rule = Rule(**{key: options.pop(key) for key in Rule.model_fields})
-    files, outputs = list(listed(names, sys.stdin)), Outputs(**options)
+    files, outputs = list(listed(names, sys.stdin.buffer)), Outputs(**options)
     outputs.check(files)
     results = run(Detector.load(model, device), files, rule, outputs)
     if fail_on_spoof and any(result.decision == "spoof" for result in results):

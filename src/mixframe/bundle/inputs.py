@@ -18,25 +18,30 @@ STANDARD = "-"
 """Standard input or output in the place of a file."""
 
 
-def listed(names: Iterable[str], lines: Iterable[str]) -> Iterator[Path]:
+def listed(names: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
     """Yield the files that names stand for, each once.
 
     Args:
         names: files, folders, or - for a name a line.
-        lines: of standard input.
+        lines: of standard input; a zero byte ends a name as well (`find -print0`).
 
     Yields:
         files as they were named, those of a folder (and the folders below) by name. Names that
         begin with a dot are passed over in folders, and links to folders are not followed. A
         folder without a recording is yielded itself.
     """
-    seen = set()
+    seen: set[Path] = set()
     for name in names:
-        given = (line.rstrip("\r\n") for line in lines) if name == STANDARD else [name]
-        for path in (file for one in given if one for file in _walked(Path(one))):
-            if path not in seen:
-                seen.add(path)
-                yield path
+        for given in _names(lines) if name == STANDARD else [name]:
+            for path in _walked(Path(given)):
+                if path not in seen:
+                    seen.add(path)
+                    yield path
+
+
+def _names(lines: Iterable[bytes]) -> Iterator[str]:
+    for line in lines:
+        yield from (os.fsdecode(name) for name in line.rstrip(b"\r\n").split(b"\0") if name)
 
 
 def _walked(path: Path) -> Iterator[Path]:

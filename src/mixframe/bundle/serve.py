@@ -4,6 +4,7 @@ FastAPI, because the endpoint describes itself (OpenAPI) and the page stays one 
 needs no script of others.
 """
 
+import contextlib
 import itertools
 import socket
 import threading
@@ -71,7 +72,8 @@ def serve(
     if host not in HERE:
         click.echo("mixframe: warning: others can reach it; there is no password", err=True)
     config = uvicorn.Config(app, log_level="warning", server_header=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def application(
