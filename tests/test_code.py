@@ -184,7 +184,29 @@ def test_files_beside_the_modules_of_a_package_count(package):
     }
 
 
-def test_the_package_itself_holds_its_version_only():
+def test_the_package_itself_holds_its_version_and_names_for_others():
     tree = ast.parse(Path(mixframe.__file__).read_text())
-    kinds = [type(node).__name__ for node in tree.body]
-    assert kinds == ["Expr", "Assign"], f"Python {sys.version}"
+    assigned = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+    }
+    assert set(assigned) == {"__version__", "__all__", "_HOMES"}
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert functions == {"__getattr__", "__dir__"}
+    rest = [node for node in tree.body if not isinstance(node, ast.Assign | ast.FunctionDef)]
+    kinds = [type(node).__name__ for node in rest]
+    assert kinds == ["Expr", "ImportFrom", "ImportFrom", "If"], f"Python {sys.version}"
+    assert [node.module for node in rest[1:3]] == ["importlib", "typing"]
+    assert rest[3].test.id == "TYPE_CHECKING"
+
+
+def test_no_module_imports_by_way_of_the_package_itself():
+    package = Path(mixframe.__file__).parent
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "mixframe":
+                names = {alias.name for alias in node.names}
+                assert not names & set(mixframe.__all__), path
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "mixframe":
+                assert node.attr not in mixframe.__all__, path

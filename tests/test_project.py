@@ -148,6 +148,9 @@ def test_the_wheel_is_enough_to_start(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(tmp_path / "site")
+    own = [p for p in (ROOT / "src" / "mixframe").rglob("*") if p.is_file() and p.suffix != ".pyc"]
+    for path in own:
+        assert (tmp_path / "site" / path.relative_to(ROOT / "src")).is_file(), path
     packed = files(tmp_path / "site" / "mixframe" / "project_files")
     assert packed == {
         name: (ROOT / name).read_text()

@@ -81,6 +81,15 @@ def test_the_card_says_what_the_bundle_has(bundle, system, peft, frames):
     assert ("does not say where" in text) != frames
 
 
+def test_the_card_says_that_wavlm_needs_mixframe(bundle, tmp_path):
+    shutil.copytree(bundle("lora"), tmp_path / "copy")
+    config = tmp_path / "copy" / "encoder" / "config.json"
+    config.write_text(config.read_text().replace('"hubert"', '"wavlm"'))
+    write_card(tmp_path / "copy", read_contents(bundle("lora")), "mit", {})
+    assert "WavLM" in card(tmp_path / "copy")
+    assert "WavLM" not in card(bundle("lora"))
+
+
 def test_commit_lock_and_missing_calibration_are_said(bundle, tmp_path):
     shutil.copytree(bundle("lora"), tmp_path / "copy")
     made_by = {"commit": "c" * 40, "dvc_lock": "d" * 64}

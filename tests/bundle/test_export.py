@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,16 @@ def test_scores_that_do_not_overlap_leave_no_calibration(project, tmp_path, monk
     assert Detector.load(tmp_path / "bundle", "cpu").llr(1.0) is None
 
 
+def test_without_the_training_audio_its_level_is_left_out(project, tmp_path, monkeypatch):
+    shutil.copytree(project, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    FILES.audio.unlink()
+    contents = write_bundle("lora", None, None, tmp_path / "bundle", "unknown")
+    assert contents.trained_on.level_db is None
+    assert contents.trained_on.bandwidth_hz is None
+    assert "dB of full scale" not in (tmp_path / "bundle" / "README.md").read_text()
+
+
 @pytest.mark.parametrize("system", ["mfpt", "localiser"])
 def test_frames_are_those_of_post_training(project, bundle, system):
     detector = Detector.load(bundle(system), device="cpu")
@@ -173,6 +184,18 @@ def test_samples_that_cannot_be_heard_are_refused(bundle, wave, message):
 def test_the_shortest_utterance_has_a_score(bundle, system):
     detector = Detector.load(bundle(system), device="cpu")
     assert np.isfinite(detector.score(tone(detector.min_samples, 1)))
+
+
+def test_several_threads_may_use_one_detector(bundle):
+    detector = Detector.load(bundle("mfpt"), device="cpu")
+    waves = [tone(3000 + 700 * i, i) for i in range(12)]
+    expected = [(detector.score(wave), detector.frames(wave)) for wave in waves]
+    with ThreadPoolExecutor(4) as pool:
+        scores = list(pool.map(detector.score, waves))
+        frames = list(pool.map(detector.frames, waves))
+    assert scores == pytest.approx([score for score, _ in expected], abs=1e-6)
+    for logits, (_, alone) in zip(frames, expected, strict=True):
+        np.testing.assert_allclose(logits, alone, atol=1e-6)
 
 
 def test_loading_leaves_the_callers_random_numbers_alone(bundle):

@@ -34,7 +34,8 @@ CLASSIFIER = "classifier.safetensors"
 
 def _inside(name: str) -> str:
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name:
+    # The hub's client would take the other characters for patterns of several files.
+    if path.is_absolute() or ".." in path.parts or set(name) & set("\\*?["):
         raise ValueError("expected a path inside the bundle")
     return name
 
