@@ -18,6 +18,9 @@ from mixframe.bundle.inputs import STANDARD, check_outputs, shown
 FORMATS = ("png", "svg")
 """Of drawings."""
 
+MOST_SHOWN = 1_000_000
+"""Seconds of a recording that the bar counts."""
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -129,10 +132,15 @@ def _judged(
 
 
 def _seconds(file: Path) -> int:
-    """Return the whole seconds that a file says it has; 0 where it cannot be read."""
+    """Return the whole seconds that a file says it has; 0 where it cannot be read.
+
+    Damaged headers say anything, so there is a limit: it is for the bar alone.
+    """
+    if not file.is_file():
+        return 0
     try:
         with file.open("rb") as stream:
-            return int(AudioStream(stream, shown(file)).seconds or 0)
+            return min(MOST_SHOWN, int(AudioStream(stream, shown(file)).seconds or 0))
     except (MixframeError, OSError):
         return 0
 
@@ -144,8 +152,10 @@ def _judge(
     name = shown(file)
     try:
         if not file.is_file():
-            what = "a folder without a recording" if file.is_dir() else "no such file"
-            raise MixframeError(f"{name}: {what}")
+            what = "no regular file" if file.exists() else "no such file"
+            raise MixframeError(
+                f"{name}: {'a folder without a recording' if file.is_dir() else what}"
+            )
         with file.open("rb") as stream:
             analysis = Analysis(detector, stream, name, rule)
             yield from analysis.steps()
