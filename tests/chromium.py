@@ -100,8 +100,8 @@ class Browser:
         message, _, self._buffer = self._buffer.partition(b"\0")
         return dict(json.loads(message))
 
-    def open(self, path: Path, width: int, height: int, scheme: str) -> None:
-        """Load a file in a window of this size, in the colour scheme light or dark."""
+    def open(self, page: Path | str, width: int, height: int, scheme: str) -> None:
+        """Load a file or an address in a window of this size; the scheme is light or dark."""
         self.events.clear()
         self(
             "Emulation.setDeviceMetricsOverride",
@@ -112,7 +112,8 @@ class Browser:
         )
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self("Emulation.setEmulatedMedia", features=features)
-        self("Page.navigate", url=path.absolute().as_uri())
+        url = page if isinstance(page, str) else page.absolute().as_uri()
+        self("Page.navigate", url=url)
         while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
             self.events.append(self._receive())
 

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import click
 
 from mixframe.bundle.arena.commands import arena
+from mixframe.bundle.detect import detect
 from mixframe.bundle.export import export, import_
+from mixframe.bundle.serve import serve
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -391,6 +393,7 @@ COMMANDS: dict[str, click.Command] = {
         arena,
         compare,
         dag,
+        detect,
         evaluate,
         export,
         fingerprint,
@@ -399,6 +402,7 @@ COMMANDS: dict[str, click.Command] = {
         init,
         new,
         params,
+        serve,
         show,
         timings,
         use,

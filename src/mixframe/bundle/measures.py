@@ -28,7 +28,16 @@ def bandwidth_hz(wave: Waveform) -> float:
     digital silence. Speech that was sampled at 8 kHz has some 5000, as resampling leaves a little.
     """
     size = min(WINDOW, wave.size)
-    frequencies, power = welch(wave.astype(np.float64), SAMPLE_RATE, nperseg=size)
+    return highest_band(*welch(wave.astype(np.float64), SAMPLE_RATE, nperseg=size))
+
+
+def highest_band(frequencies: np.ndarray, power: np.ndarray) -> float:
+    """Return the frequency of the highest band within 60 dB of the loudest one.
+
+    Args:
+        frequencies: (bands,) Hz.
+        power: (bands,) mean spectrum.
+    """
     if power.max() < SILENT**2:
         return 0.0
     heard = np.flatnonzero(power >= power.max() * 10 ** (-FLOOR_DB / 10))
