@@ -1,7 +1,7 @@
-"""Copy what the README shows of the demo out of its results: `python -m benchmarks.readme [NAME]`.
+"""Copy what the README shows of a preset out of its results: `python -m benchmarks.readme PRESET`.
 
-NAME is the folder in docs/results/ to copy to: demo, or seeds for a run of the demo over several.
-It prints the differences that are supported; the README may claim no others.
+It goes to docs/results/PRESET, and the table into the README where that shows it. The differences
+that are supported are printed; the README may claim no others.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from mixframe.experiment.layout import Layout
 def main() -> None:
     """Copy the table, the comparisons and the figures, and the tables into the README."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", nargs="?", default="demo")
-    shown = Path("docs/results") / parser.parse_args().name
-    files = Layout("demo")
+    parser.add_argument("preset", nargs="?", default="demo")
+    files = Layout(parser.parse_args().preset)
+    shown = Path("docs/results") / files.preset
     shown.mkdir(parents=True, exist_ok=True)
     figures = sorted(files.figure("det.png").parent.glob("*.png"))
     for path in (files.table, files.comparisons, files.summary, *figures):
