@@ -1,6 +1,6 @@
 """Shared pieces of the tests: small audio, a small manifest, a small encoder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from mixframe.audio import manifest
 from mixframe.audio.io import encode_flac, tar_writer
 from mixframe.models import backbone as backbones
 from mixframe.models.params import Architecture, Encoder
+from tests import chromium
 
 torch.set_num_threads(1)
 
@@ -98,3 +99,13 @@ def encoder_folder(tmp_path: Path) -> Path:
 def encoder(encoder_folder: Path) -> backbones.Backbone:
     """That encoder, loaded."""
     return backbones.load(encoder_folder, Encoder(dropout=0.0))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
+    """Headless Chromium, where the machine has it."""
+    program = chromium.find()
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    with chromium.Browser(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

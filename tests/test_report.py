@@ -5,7 +5,6 @@ import base64
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
@@ -706,16 +705,6 @@ CONTRAST = """
   return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), a > b];
 })()
 """
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
-    """Headless Chromium, where the machine has it."""
-    program = chromium.find()
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    with chromium.Browser(program, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
