@@ -52,27 +52,57 @@ def fit(bonafide: ArrayLike, spoof: ArrayLike) -> Affine | None:
         return Affine(0.0, 0.0)
     if positive.min() >= negative.max() or positive.max() <= negative.min():
         return None
-    # In standard units the two parameters are of one size, whatever the unit of the scores.
-    design = np.column_stack(((pooled - centre) / scale, np.ones(pooled.size)))
-    sign = np.repeat([1.0, -1.0], [positive.size, negative.size])
-    weight = np.repeat([0.5 / positive.size, 0.5 / negative.size], [positive.size, negative.size])
+    sizes = (positive.size, negative.size)
+    weights, constant = least_cllr(((pooled - centre) / scale)[:, None], sizes, 0.0, "calibration")
+    slope = float(weights[0]) / scale
+    return Affine(slope, constant - slope * centre)
+
+
+def least_cllr(
+    scores: FloatArray, sizes: tuple[int, int], ridge: float, what: str
+) -> tuple[FloatArray, float]:
+    """Return the weighted sum of scores whose Cllr as a log-likelihood ratio is lowest.
+
+    Args:
+        scores: (n, systems), first those of bona fide trials. In standard units all parameters are
+            of one size, whatever the unit of the scores.
+        sizes: bona fide and spoof trials.
+        ridge: penalty on half of the squared weights.
+        what: title of the message.
+
+    Returns:
+        (systems,) weights, and the constant that is added.
+
+    Raises:
+        MixframeError: the fit does not converge.
+    """
+    design = np.column_stack((scores, np.ones(len(scores))))
+    sign = np.repeat([1.0, -1.0], sizes)
+    weight = np.repeat([0.5 / n for n in sizes], sizes)
+    penalty = np.append(np.full(scores.shape[1], ridge), 0.0)
 
     def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
         margin = sign * (design @ parameters)
-        gradient = -design.T @ (weight * sign * expit(-margin))
-        return float(weight @ np.logaddexp(0, -margin)), gradient
+        gradient = -design.T @ (weight * sign * expit(-margin)) + penalty * parameters
+        value = weight @ np.logaddexp(0, -margin) + penalty @ parameters**2 / 2
+        return float(value), gradient
 
     def curvature(parameters: FloatArray) -> FloatArray:
         share = expit(design @ parameters)
-        return np.asarray((design * (weight * share * (1 - share))[:, None]).T @ design)
+        spread = weight * share * (1 - share)
+        return np.asarray((design * spread[:, None]).T @ design + np.diag(penalty))
 
     fitted = minimize(
-        loss, np.zeros(2), jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-10}
+        loss,
+        np.zeros(design.shape[1]),
+        jac=True,
+        hess=curvature,
+        method="trust-exact",
+        options={"gtol": 1e-10},
     )
     if float(np.abs(fitted.jac).max()) > 1e-6:
         raise MixframeError(
-            f"calibration: no convergence on {positive.size} bona fide and {negative.size} spoof "
-            f"scores ({fitted.message})"
+            f"{what}: no convergence on {sizes[0]} bona fide and {sizes[1]} spoof scores "
+            f"({fitted.message})"
         )
-    slope = float(fitted.x[0]) / scale
-    return Affine(slope, float(fitted.x[1]) - slope * centre)
+    return fitted.x[:-1], float(fitted.x[-1])

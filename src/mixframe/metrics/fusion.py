@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from mixframe.base.errors import MixframeError
 from mixframe.metrics import protocols
+from mixframe.metrics.calibration import least_cllr
 from mixframe.metrics.detection import FloatArray, checked_scores
 
 RIDGE = 1e-8
@@ -66,39 +65,10 @@ def fit(bonafide: ArrayLike, spoof: ArrayLike) -> Fusion:
     pooled = np.concatenate(classes)
     centre, scale = pooled.mean(axis=0), pooled.std(axis=0)
     scale[scale == 0] = 1
-    # In standard units all parameters are of one size, whatever the units of the scores.
-    design = np.column_stack(((pooled - centre) / scale, np.ones(len(pooled))))
-    sizes = [len(scores) for scores in classes]
-    sign = np.repeat([1.0, -1.0], sizes)
-    weight = np.repeat([0.5 / n for n in sizes], sizes)
-    ridge = np.append(np.full(len(scale), RIDGE), 0.0)
-
-    def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
-        margin = sign * (design @ parameters)
-        gradient = -design.T @ (weight * sign * expit(-margin)) + ridge * parameters
-        value = weight @ np.logaddexp(0, -margin) + ridge @ parameters**2 / 2
-        return float(value), gradient
-
-    def curvature(parameters: FloatArray) -> FloatArray:
-        share = expit(design @ parameters)
-        spread = weight * share * (1 - share)
-        return np.asarray((design * spread[:, None]).T @ design + np.diag(ridge))
-
-    fitted = minimize(
-        loss,
-        np.zeros(design.shape[1]),
-        jac=True,
-        hess=curvature,
-        method="trust-exact",
-        options={"gtol": 1e-10},
-    )
-    if float(np.abs(fitted.jac).max()) > 1e-6:
-        raise MixframeError(
-            f"fusion: no convergence on {sizes[0]} bona fide and {sizes[1]} spoof trials "
-            f"({fitted.message})"
-        )
-    weights = fitted.x[:-1] / scale
-    fusion = Fusion(tuple(weights.tolist()), float(fitted.x[-1] - weights @ centre))
+    sizes = (len(classes[0]), len(classes[1]))
+    slopes, constant = least_cllr((pooled - centre) / scale, sizes, RIDGE, "fusion")
+    weights = slopes / scale
+    fusion = Fusion(tuple(weights.tolist()), float(constant - weights @ centre))
     if weights.any() and fusion(classes[0]).min() >= fusion(classes[1]).max():
         raise MixframeError(
             f"fusion: its scores separate the {sizes[0]} bona fide from the {sizes[1]} spoof "
