@@ -19,8 +19,8 @@ ROOMS = (
     "training",
     "experiment",
     "report",
-    "bundle",
     "stages",
+    "bundle",
 )
 """From the ground up; a room imports from those before it. On top are cli and commands."""
 

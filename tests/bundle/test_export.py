@@ -221,7 +221,7 @@ def test_an_existing_folder_is_refused_and_left_alone(in_project, tmp_path):
 @pytest.mark.parametrize(
     ("system", "seed", "message"),
     [
-        ("nobody", None, "finetune.nobody: not in the preset"),
+        ("nobody", None, "grid.system has no 'nobody'; expected one of lfcc, "),
         ("lora", 9, "grid.seed has no 9"),
         ("utterance_ft", None, "grid.system has no 'utterance_ft'"),
     ],

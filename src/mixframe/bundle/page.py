@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -103,6 +104,7 @@ def _page(name: str, contents: Contents, rule: Rule, **values: object) -> str:
     return template.render(contents=contents, about=output.about(contents), rule=rule, **values)
 
 
+@cache
 def _environment() -> Environment:
     folders = [Path(__file__).parent, Path(mixframe.report.__file__).parent]
     return Environment(

@@ -33,9 +33,8 @@ from mixframe.bundle.contents import (
     TrainedOn,
 )
 from mixframe.bundle.folders import new_folder
-from mixframe.experiment import params as parameters
 from mixframe.experiment.layout import HELDOUT, Layout
-from mixframe.experiment.params import Grid, Preset, lookup
+from mixframe.experiment.params import Preset, lookup
 from mixframe.experiment.scored import read_trainings
 from mixframe.metrics import calibration, detection, scorefiles
 from mixframe.metrics.frames import frame_threshold
@@ -43,6 +42,8 @@ from mixframe.metrics.tables import span
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import ADAPTER, ADAPTER_CONFIG, HEAD
 from mixframe.models.params import ENCODER_FILES, Full, Hub, Lora
+from mixframe.stages.context import Context, open_context
+from mixframe.stages.systems import CARD, check_card, work
 from mixframe.training.systems.lfcc import MIXTURES
 from mixframe.training.systems.neural import Neural
 from mixframe.training.systems.system import System
@@ -56,20 +57,28 @@ class _Source:
     """A trained system among the results.
 
     Attributes:
+        context: of its preset, with its seed.
         encoder: folder of the encoder it starts from; None where it has none.
         isa: instruction set of the training.
         frames: whether post-training left a frame classifier of exactly the encoder that it has.
     """
 
-    preset: Preset
-    preset_name: str
-    grid: Grid
-    files: Layout
+    context: Context
     name: str
     system: System
     encoder: Path | None
     isa: str
     frames: bool
+
+    @property
+    def preset(self) -> Preset:
+        """Of the context."""
+        return self.context.preset
+
+    @property
+    def files(self) -> Layout:
+        """Of the context."""
+        return self.context.files
 
 
 def write_bundle(
@@ -100,7 +109,7 @@ def write_bundle(
         write_json(temporary / CONTENTS, contents.model_dump())
         others = {
             name: _evaluated(source, name)
-            for name in source.grid.system
+            for name in source.context.grid.system
             if name != system and source.files.details(name).is_file()
         }
         write_card(temporary, contents, license_name, others)
@@ -108,45 +117,17 @@ def write_bundle(
 
 
 def _source(name: str, preset_name: str | None, seed: int | None) -> _Source:
-    choice = parameters.read_choice()
-    preset_name = preset_name or choice.preset
-    preset = parameters.read_preset(preset_name)
-    grid = choice.grid if preset_name == choice.preset else preset.grid
+    context = open_context(preset_name, {}, {"system": name}, seed)
+    preset = context.preset
     system = lookup(preset.finetune, name, "finetune")
-    seed = grid.seed[0] if seed is None else seed
-    parameters.check_cell(grid, {"system": name}, seed)
-    files = Layout(preset_name, seed, preset.base)
     start = system.starts_from
-    encoder, frames = None, False
-    if start in ("random", "foundation"):
-        encoder = files.foundation
-    elif start is not None:
-        encoder = files.posttrained(start)
-        # A fully trained encoder is no longer the one that the classifier was trained on.
-        own = isinstance(system, Neural) and isinstance(system.adapter, Full)
-        frames = preset.posttrain[start].objective == "frames" and not own
-    isa = _checked_card(files.finetuned(name), encoder)
-    return _Source(preset, preset_name, grid, files, name, system, encoder, isa, frames)
-
-
-def _checked_card(folder: Path, encoder: Path | None) -> str:
-    """Check that the files of a trained system are those that its card pins.
-
-    Returns:
-        the instruction set of the training.
-    """
-    card = read_json(need_file(folder / "card.json", "finetune"))
-    pinned = {folder / name: sha for name, sha in card["files"].items()}
-    if encoder is not None:
-        pinned |= {encoder / name: sha for name, sha in card["encoder"]["files"].items()}
-    for path, pin in pinned.items():
-        sha = sha256_file(need_file(path, "finetune"))
-        if sha != pin:
-            raise MixframeError(
-                f"{path}: sha256 {sha}, but {folder / 'card.json'} was made with {pin}; "
-                "run `dvc repro` to bring them together"
-            )
-    return str(card["isa"])
+    # A fully trained encoder is no longer the one that the classifier was trained on.
+    own = isinstance(system, Neural) and isinstance(system.adapter, Full)
+    frames = start in preset.posttrain and preset.posttrain[start].objective == "frames" and not own
+    folder = context.files.finetuned(name)
+    check_card(folder)
+    isa = read_json(folder / CARD)["isa"]
+    return _Source(context, name, system, work(context, system, "").start, isa, frames)
 
 
 def _copy_weights(source: _Source, folder: Path) -> None:
@@ -243,7 +224,7 @@ def _trained_on(source: _Source, train: pd.DataFrame) -> TrainedOn:
     given = source.preset.pretrain
     level, bandwidth = _measured(train)
     return TrainedOn(
-        preset=source.preset_name,
+        preset=source.context.name,
         corpora=list(source.preset.protocol.corpora),
         base_model=f"{given.name}@{given.revision}" if isinstance(given, Hub) else "",
         utterances=len(train),
@@ -290,7 +271,7 @@ def _evaluated(source: _Source, system: str) -> dict[str, Evaluated]:
             level=drawn.level,
             unit=drawn.unit,
             trials=of_set["n_bonafide"] + of_set["n_spoof"],
-            seeds=source.grid.seed,
+            seeds=source.context.grid.seed,
         )
     return figures
 

@@ -25,14 +25,10 @@ from mixframe.bundle.arena.submission import (
 from mixframe.corpora import arena as corpus
 from mixframe.corpora import trials as published
 from mixframe.experiment.layout import Layout
-from mixframe.experiment.params import (
-    Preset,
-    check_cell,
-    lookup,
-    read_choice,
-    read_preset,
-)
+from mixframe.experiment.params import Preset
 from mixframe.metrics import arena, scorefiles
+from mixframe.stages.context import open_context
+from mixframe.stages.systems import CARD
 
 SCORES = "scores.txt"
 ORGANISATION = "SpeechAntiSpoofingBenchmarks"
@@ -89,14 +85,8 @@ def source(system: str, preset_name: str | None, seed: int | None) -> Source:
     Raises:
         MixframeError: there is no such preset, system or seed.
     """
-    choice = read_choice()
-    name = preset_name or choice.preset
-    preset = read_preset(name)
-    grid = choice.grid if name == choice.preset else preset.grid
-    lookup(preset.finetune, system, "finetune")
-    seed = grid.seed[0] if seed is None else seed
-    check_cell(grid, {"system": system}, seed)
-    return Source(preset, Layout(name, seed, preset.base), system)
+    context = open_context(preset_name, {}, {"system": system}, seed)
+    return Source(context.preset, context.files, system)
 
 
 def of_set(origin: Source, set_name: str) -> Scored:
@@ -291,7 +281,7 @@ def write_submission(
 def _system(origin: Source, meta: Meta, schema: int) -> dict[str, Any]:
     """Return what a submission says of a system, with what the results know of it."""
     values = meta.system.model_dump(exclude_none=True)
-    card = origin.files.finetuned(origin.system) / "card.json"
+    card = origin.files.finetuned(origin.system) / CARD
     if card.is_file():
         values.setdefault("params_millions", read_json(card)["parameters"]["total"] / 1e6)
     known = trained_on(origin.preset)
