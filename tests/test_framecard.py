@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ def write_set(folder, name, n=24, seed=0):
         edges = [0, *(np.flatnonzero(np.diff(truth)) + 1), N_FRAMES]
         parts = [
             f"{s * STEP:.2f}-{e * STEP:.2f}-{'spoof' if truth[s] else 'bonafide'}"
-            for s, e in zip(edges, edges[1:], strict=False)
+            for s, e in pairwise(edges)
         ]
         label = "spoof" if truth.any() else "bonafide"
         labels.append(f"{utterance} {N_FRAMES * STEP:.2f} {label} {' '.join(parts)}\n")

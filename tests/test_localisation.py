@@ -179,7 +179,7 @@ def test_precision_and_recall_at_a_threshold():
     assert line.segments(20 * MS).f1(0.0, 0.4)["segment_f1"] == 0
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_timeline_is_the_sum_of_its_milliseconds(data):
     rows, scores = [], {}

@@ -72,6 +72,8 @@ def evaluate(inputs: FrameInputs, by: Sequence[str] = ()) -> dict[str, Any]:
             no bona fide speech.
     """
     table, subset, warnings = _truth(inputs)
+    for column in by:
+        _need_column(table, column, "--by")
     scored = read_frames(inputs.frames)
     table, more = _without_lines(table, scored, inputs)
     warnings += more
@@ -302,14 +304,13 @@ def _by_column(
     line: Timeline, table: pd.DataFrame, column: str, settings: Settings
 ) -> dict[str, Any]:
     """Return the range-based EER of each value of a column, of an attack beside all bona fide."""
-    _need_column(table, column, "--by")
     attack = column == evaluation.ATTACK
     bonafide = (table["label"] == "bonafide").to_numpy()
     values = table.loc[~bonafide, column] if attack else table[column]
     figures = {}
     for value in sorted(values.astype(str).unique()):
         inside = (table[column].astype(str) == value).to_numpy()
-        inside |= bonafide & attack
+        inside = inside | (bonafide & attack)
         rows = inside[line.utterances]
         entry: dict[str, Any] = {"eer": None, "eer_low": None, "eer_high": None}
         if line.spoof[rows].any() and line.bonafide[rows].any():

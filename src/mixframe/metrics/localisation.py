@@ -221,7 +221,8 @@ class Segments:
     @property
     def pieces(self) -> Pieces:
         """The segments as pieces of weight 1."""
-        return Pieces(self.scores, ~self.spoof, self.spoof, self.utterances)
+        spoof = self.spoof.astype(np.int64)
+        return Pieces(self.scores, 1 - spoof, spoof, self.utterances)
 
     def f1(self, threshold: float, min_iou: float) -> dict[str, float]:
         """Return what `mixframe.metrics.segments.segment_f1` does of decisions at a threshold.
