@@ -18,8 +18,8 @@ import time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
+import numpy as np
+import pandas as pd
 
 from mixframe.metrics.bootstrap import Settings, interval
 from mixframe.metrics.localisation import Timeline, nanoseconds
@@ -79,6 +79,7 @@ def main() -> None:
         middle = time.perf_counter()
         low, high = interval(pieces.resample(units, settings), LEVEL)
         seconds[name] = time.perf_counter() - start
+        del pieces
         print(
             f"{name}: EER {point:.5f}, {low:.5f} to {high:.5f}; point {middle - start:.2f} s, "
             f"{options.resamples:,} resamples {time.perf_counter() - middle:.2f} s"

@@ -41,12 +41,14 @@ pieces_of_both = st.lists(piece, min_size=1, max_size=30).filter(
 )
 
 
+@settings(deadline=None)
 @given(pieces_of_both)
 def test_the_eer_is_that_of_every_threshold_and_piece(pieces):
     value = weighted_eer(*zip(*pieces, strict=True))
     assert any(abs(value - one) <= 1e-12 for one in brute(pieces))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(-4, 4), min_size=1, max_size=20),
     st.lists(st.integers(-4, 4), min_size=1, max_size=20),
@@ -64,6 +66,7 @@ def test_with_equal_pieces_it_is_the_eer_of_frames(bonafide, spoof, weight):
     )
 
 
+@settings(deadline=None)
 @given(pieces_of_both, st.integers(2, 5))
 def test_a_piece_in_two_halves_is_the_same_piece(pieces, parts):
     scores, bonafide, spoof = map(list, zip(*pieces, strict=True))

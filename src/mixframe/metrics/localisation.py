@@ -70,14 +70,14 @@ class Pieces:
         self.scores = values[order]
         self.bonafide, self.spoof = (weight[order] for weight in weights)
         numbers = np.arange(values.size) if utterances is None else np.asarray(utterances)
-        self.utterances: IntArray = numbers[order]
+        self.utterances = numbers[order]
 
     @cached_property
     def ends(self) -> IntArray:
         """The last piece of every distinct score, (k,) indices."""
         return np.flatnonzero(np.append(self.scores[1:] != self.scores[:-1], True))
 
-    @cached_property
+    @property
     def det(self) -> Det:
         """Every point of the DET curve, one before all scores and one a distinct score."""
         distinct = self.scores[self.ends]
@@ -88,15 +88,21 @@ class Pieces:
         )
         return Det(thresholds, missed / missed[-1], (rejected[-1] - rejected) / rejected[-1])
 
+    @cached_property
+    def _point(self) -> tuple[float, float]:
+        det = self.det
+        threshold = det.thresholds[eer_index(det.p_miss, det.p_fa)]
+        return eer_of_points(det.p_miss, det.p_fa), float(threshold)
+
     @property
     def eer(self) -> float:
         """The equal error rate, a fraction."""
-        return eer_of_points(self.det.p_miss, self.det.p_fa)
+        return self._point[0]
 
     @property
     def threshold(self) -> float:
         """The threshold at which the EER is read; pieces at or below it count as fake."""
-        return float(self.det.thresholds[eer_index(self.det.p_miss, self.det.p_fa)])
+        return self._point[1]
 
     def resample(self, units: ArrayLike, settings: Settings) -> FloatArray:
         """Return the EER of the pieces as given, and of resamples of their utterances.
@@ -117,7 +123,7 @@ class Pieces:
         Raises:
             MixframeError: there is one unit only.
         """
-        numbers = np.asarray(units)
+        numbers = np.asarray(units).astype(np.int32)
         n_units = int(numbers.max()) + 1
         if n_units < 2:
             raise MixframeError("bootstrap: 1 unit to draw, expected at least 2")
@@ -150,14 +156,15 @@ def _weights(values: ArrayLike, n: int) -> IntArray:
 class _Drawn:
     """The weights of pieces by unit and block of scores, ready for counts of units."""
 
-    def __init__(self, pieces: Pieces, units: IntArray, n_units: int) -> None:
+    def __init__(self, pieces: Pieces, units: NDArray[np.int32], n_units: int) -> None:
         self._pieces, self._units, self._n_units = pieces, units, n_units
         ends = pieces.ends
         last = np.unique(np.linspace(0, ends.size - 1, min(BLOCKS, ends.size) + 1).astype(np.int64))
         self._firsts = np.concatenate(([0], last[:-1] + 1))
         self._lasts = last
         borders = ends[last]
-        keys = units * last.size + np.searchsorted(borders, np.arange(units.size))
+        keys = units * np.int64(last.size)
+        keys += np.repeat(np.arange(last.size), np.diff(borders, prepend=-1))
         # (units, blocks) float64 that hold whole numbers: a product of matrices then is exact.
         self._blocks = [
             np.bincount(keys, weights=weight, minlength=n_units * last.size).reshape(n_units, -1)
@@ -216,7 +223,7 @@ class Segments:
 
     scores: FloatArray
     spoof: NDArray[np.bool_]
-    utterances: IntArray
+    utterances: NDArray[np.int32]
 
     @property
     def pieces(self) -> Pieces:
@@ -263,7 +270,7 @@ class Timeline:
     def __init__(self, truth: pd.DataFrame, scored: FrameScores, step: int) -> None:
         self.names: list[str] = truth["utterance"].tolist()
         counts, rows = _joined(self.names, scored)
-        self.utterances: IntArray = np.repeat(np.arange(counts.size), counts)
+        self.utterances = np.repeat(np.arange(counts.size, dtype=np.int32), counts)
         heads = np.cumsum(counts) - counts
         nth = np.arange(rows.size) - heads[self.utterances]
         starts = nth * step if scored.starts is None else scored.starts[rows]
@@ -328,7 +335,7 @@ class Timeline:
         to the even one), and one at least; what is left over belongs to none.
         """
         n_segments = np.maximum(np.rint(self.durations / resolution).astype(np.int64), 1)
-        owner = np.repeat(np.arange(n_segments.size), n_segments)
+        owner = np.repeat(np.arange(n_segments.size, dtype=np.int32), n_segments)
         nth = np.arange(owner.size) - np.repeat(np.cumsum(n_segments) - n_segments, n_segments)
         starts = self._begins[owner] + nth * resolution
         ends = np.minimum(starts + resolution, (self._begins + self.durations)[owner])

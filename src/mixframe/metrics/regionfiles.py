@@ -243,6 +243,15 @@ def read_vad(folder: Path, nonspeech: Nonspeech = "bonafide") -> tuple[pd.DataFr
 Reader = Callable[[Path, Nonspeech], tuple[pd.DataFrame, list[str]]]
 """Reads labels: the columns of `read_regions` and line (int64), and problems by file and line."""
 
+READERS: dict[str, Reader] = {
+    "had": read_had,
+    "llama": read_llama,
+    "partialedit": read_partialedit,
+    "rttm": read_rttm,
+    "vad": read_vad,
+}
+"""By the name of the form."""
+
 
 def _of_manifest(path: Path) -> pd.DataFrame:
     # pyarrow and the audio libraries, which the manifest brings, only where it is asked for.
