@@ -1,14 +1,16 @@
-"""Partly spoofed corpora in their exact layouts: from a folder or archives to regions in samples."""
+"""Partly spoofed corpora in their exact layouts: from a folder or archives to regions."""
 
 import shutil
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import soundfile
 from pydantic import TypeAdapter, ValidationError
 
+from mixframe.audio import manifest
 from mixframe.base.errors import MixframeError
 from mixframe.corpora import PARTIAL
 from mixframe.corpora.kinds import KINDS, DownloadParams, ProtocolParams
@@ -100,13 +102,10 @@ def lab(tmp_path, monkeypatch):
 def download_of(kind, **more):
     values = {"kind": kind, "path": "lab", "addresses": [], "archives": {}, "disk_gb": 0} | more
     section = TypeAdapter(DownloadParams).validate_python(values)
-    folder = KINDS[kind].download
-    return folder(section, _made(kind))
+    return KINDS[kind].download(section, _made(kind))
 
 
 def _made(kind):
-    from pathlib import Path
-
     path = Path("data", kind)
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -241,8 +240,6 @@ def test_sets_are_parts_of_the_corpus(lab):
 
 
 def test_regions_reach_the_manifest(lab, tmp_path):
-    from mixframe.audio import manifest
-
     lab("partialspoof")
     manifest.write(protocol_of("partialspoof", download_of("partialspoof")), tmp_path / "m.parquet")
     table = pd.read_parquet(tmp_path / "m.parquet").set_index("utterance")
