@@ -68,13 +68,13 @@ def main() -> None:
     begun, start = time.process_time(), time.perf_counter()
     line = Timeline(truth, scored, STEP)
     seconds = {"timeline": time.perf_counter() - start}
-    kinds = {"by duration": lambda: line.pieces}
-    for text in options.resolutions.split(","):
-        length = nanoseconds(float(text), "--resolutions")
-        kinds[f"segments of {text} s"] = lambda length=length: line.segments(length).pieces
-    for name, make in kinds.items():
+    kinds = {"by duration": None} | {
+        f"segments of {text} s": nanoseconds(float(text), "--resolutions")
+        for text in options.resolutions.split(",")
+    }
+    for name, length in kinds.items():
         start = time.perf_counter()
-        pieces = make()
+        pieces = line.pieces if length is None else line.segments(length).pieces
         point = pieces.eer
         middle = time.perf_counter()
         low, high = interval(pieces.resample(units, settings), LEVEL)

@@ -182,11 +182,11 @@ def _labelled(
     if corpus.by_path:
         inside = table["utterance"].str.startswith(f"{corpus.parts[name].audio}/")
         table = table[inside].reset_index(drop=True)
-    told = [
+    described = [
         corpus.describe(utterance, label == "spoof")
         for utterance, label in zip(table["utterance"], table["label"], strict=True)
     ]
-    speakers, attacks = ([row[i] for row in told] for i in range(2))
+    speakers, attacks = ([row[i] for row in described] for i in range(2))
     return table.assign(speaker=speakers, attack=attacks, file=str(path)), problems
 
 
