@@ -110,6 +110,7 @@ def test_keys_bring_speakers_and_conditions(files):
     figures = figures_of(frames, labels, "--keys", keys, "--by", "attack,speaker")
     assert figures["resampling"]["unit"] == "speaker"
     assert figures["resampling"]["n_units"] == 7
+    assert any("rest on 7 values of speaker" in warning for warning in figures["warnings"])
     attacks = figures["conditions"]["attack"]
     assert set(attacks) == {"A0", "A1"}
     assert all(entry["n_bonafide"] == 8 for entry in attacks.values())

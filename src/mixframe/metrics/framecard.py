@@ -110,6 +110,12 @@ def evaluate(inputs: FrameInputs, by: Sequence[str] = ()) -> dict[str, Any]:
     range_figures = _figures(pieces, units if bootstrapped else None, settings)
     said = sign_warning(range_figures["eer"])
     warnings += [said] if said else []
+    n_units = int(units.max()) + 1
+    if unit != "trial" and n_units < evaluation.FEW_UNITS:
+        warnings.append(
+            f"the intervals rest on {n_units} values of {unit}; below {evaluation.FEW_UNITS} they "
+            "are too narrow"
+        )
     return {
         "frames": str(inputs.frames),
         "regions": str(inputs.regions),
@@ -128,7 +134,7 @@ def evaluate(inputs: FrameInputs, by: Sequence[str] = ()) -> dict[str, Any]:
         "conditions": {c: _by_column(line, table, c, settings) for c in by},
         "resampling": {
             "unit": "utterance" if unit == "trial" else unit,
-            "n_units": int(units.max()) + 1,
+            "n_units": n_units,
             "resamples": settings.resamples,
             "level": settings.level,
             "seed": settings.seed,

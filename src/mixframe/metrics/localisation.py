@@ -66,7 +66,8 @@ class Pieces:
         for weight, what in zip(weights, ("bona fide", "fake"), strict=True):
             if not weight.any():
                 raise MixframeError(f"0 s of {what} speech among {values.size:,} pieces")
-        order = np.argsort(values, kind="stable")
+        # Pieces of equal scores may keep any order: their weights are summed at the same point.
+        order = np.argsort(values)
         self.scores = values[order]
         self.bonafide, self.spoof = (weight[order] for weight in weights)
         numbers = np.arange(values.size) if utterances is None else np.asarray(utterances)
