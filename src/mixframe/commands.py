@@ -68,6 +68,7 @@ def _say(figures: dict[str, Any], text: str, json_file: str | None) -> None:
 
 
 FILE = click.Path(path_type=Path)
+NONSPEECH = "What non-speech between two fake stretches counts as; default bonafide."
 KEYS = "ASVspoof 5 key or protocol, 2021 trial_metadata.txt, 2019 protocol, or a manifest."
 
 
@@ -79,6 +80,18 @@ KEYS = "ASVspoof 5 key or protocol, 2021 trial_metadata.txt, 2019 protocol, or a
 @click.option("--asv-keys", type=FILE, help="ASV trial_metadata.txt; 2021 only.")
 @click.option("--dev", type=FILE, help="Scores of a development set, to calibrate with.")
 @click.option("--dev-keys", type=FILE, help="Its keys.")
+@click.option("--frames", type=FILE, help="Scores of frames; with --regions, without SCORES.")
+@click.option("--regions", type=FILE, help="Where speech is fake: RTTM, a .vad folder ...")
+@click.option(
+    "--resolution",
+    metavar="SECONDS",
+    help="Of the segments of --frames: 0.02,0.16 ... [default: 0.02]",
+)
+@click.option("--step", type=float, help="Seconds a frame, of scores without starts; default 0.02.")
+@click.option("--nonspeech", type=click.Choice(["bonafide", "spoof"]), help=NONSPEECH)
+@click.option("--min-iou", type=float, help="From which a run of segments is right; default 0.5.")
+@click.option("--dev-frames", type=FILE, help="Scores of a development set, for a threshold.")
+@click.option("--dev-regions", type=FILE, help="Its labels.")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Threads; 0 = all cores.")
 @_file_options
 def evaluate(
@@ -89,14 +102,33 @@ def evaluate(
     asv_keys: Path | None,
     dev: Path | None,
     dev_keys: Path | None,
+    frames: Path | None,
+    regions: Path | None,
+    dev_frames: Path | None,
+    dev_regions: Path | None,
     workers: int,
     **options: Any,
 ) -> None:
     """Evaluate SCORES, a score file of any system, against --keys.
 
+    With --frames and --regions instead: scores of frames, against labels of where speech is fake;
+    --keys then say what else is known of the utterances, if anything.
+
     With --system NAME instead: stage evaluate, for one system of the preset (`mixframe evaluate
     --system NAME --help`).
     """
+    columns = by.split(",") if by else []
+    of_frames = {key: options.pop(key) for key in ("resolution", "step", "nonspeech", "min_iou")}
+    if frames is not None and regions is not None:
+        if scores or dev or dev_keys or asv or asv_keys:
+            raise click.UsageError("SCORES, --dev and --asv do not go with --frames")
+        if (dev_frames is None) != (dev_regions is None):
+            raise click.UsageError("--dev-frames goes with --dev-regions")
+        dev_files = (dev_frames, dev_regions) if dev_frames and dev_regions else None
+        _evaluate_frames(frames, regions, keys, dev_files, columns, workers, of_frames, options)
+        return
+    if frames or regions or dev_frames or dev_regions or any(of_frames.values()):
+        raise click.UsageError("options of frame scores need --frames and --regions")
     if scores is None or keys is None:
         raise click.UsageError("give SCORES --keys KEYS, or --system NAME for one of the preset")
     if (dev is None) != (dev_keys is None) or (asv_keys is not None and asv is None):
@@ -107,11 +139,45 @@ def evaluate(
     figures = scorecard.evaluate(
         scores,
         _inputs(keys, workers, options),
-        by.split(",") if by else [],
+        columns,
         read_asv(asv, asv_keys, options["subset"] or "eval") if asv else None,
         (dev, dev_keys) if dev and dev_keys else None,
     )
     _say(figures, scorecard.evaluation_text(figures), options["json"])
+
+
+def _evaluate_frames(
+    frames: Path,
+    regions: Path,
+    keys: Path | None,
+    dev: tuple[Path, Path] | None,
+    by: list[str],
+    workers: int,
+    of_frames: dict[str, Any],
+    options: dict[str, Any],
+) -> None:
+    """Evaluate scores of frames; see `evaluate`."""
+    from mixframe.metrics import framecard
+
+    try:
+        resolutions = [float(text) for text in (of_frames["resolution"] or "0.02").split(",")]
+    except ValueError as error:
+        raise click.UsageError(f"--resolution {of_frames['resolution']}: no seconds") from error
+    names = ("subset", "unit", "resamples", "level", "seed")
+    inputs = framecard.FrameInputs(
+        frames,
+        regions,
+        resolutions,
+        step=0.02 if of_frames["step"] is None else of_frames["step"],
+        nonspeech=of_frames["nonspeech"] or "bonafide",
+        keys=keys,
+        dev=dev,
+        min_iou=0.5 if of_frames["min_iou"] is None else of_frames["min_iou"],
+        workers=workers or os.cpu_count() or 1,
+        **{name: options[name] for name in names},
+    )
+    figures = framecard.evaluate(inputs, by)
+    _say(figures, framecard.text(figures), options["json"])
 
 
 @click.command()

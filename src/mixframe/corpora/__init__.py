@@ -9,8 +9,13 @@ from mixframe.corpora import (
     asvspoof2019_la,
     asvspoof2021_df,
     asvspoof2021_la,
+    had,
     in_the_wild,
+    llamapartialspoof,
+    partialedit,
+    partialspoof,
 )
+from mixframe.corpora.localised import PartialCorpus
 from mixframe.corpora.source import Corpus
 
 PUBLISHED: dict[str, Corpus] = {
@@ -20,3 +25,11 @@ PUBLISHED: dict[str, Corpus] = {
     "asvspoof5": asvspoof5.CORPUS,
     "in_the_wild": in_the_wild.CORPUS,
 }
+
+PARTIAL: dict[str, PartialCorpus] = {
+    "had": had.CORPUS,
+    "llamapartialspoof": llamapartialspoof.CORPUS,
+    "partialedit": partialedit.CORPUS,
+    "partialspoof": partialspoof.CORPUS,
+}
+"""Corpora that say where their utterances are fake; `partial` reads them."""

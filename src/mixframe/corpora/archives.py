@@ -19,6 +19,7 @@ from mixframe.base.folders import stored
 from mixframe.base.progress import log
 from mixframe.base.schema import Count, Section
 from mixframe.corpora import PUBLISHED, fetch, unpack
+from mixframe.corpora.localised import PartialCorpus
 from mixframe.corpora.probe import Target, target
 from mixframe.corpora.source import Corpus, Part, PublishedSection, in_place, pin
 
@@ -41,7 +42,7 @@ class Archive(Section):
     bytes: Count
 
 
-class Download(PublishedSection):
+class Fetched(PublishedSection):
     """Where a corpus comes from.
 
     Attributes:
@@ -52,11 +53,16 @@ class Download(PublishedSection):
         disk_gb: what archives and unpacked files take together, checked before anything starts.
     """
 
-    kind: PublishedName
     path: str
     addresses: list[Annotated[str, Field(pattern=r"^https?://\S+/$")]]
     archives: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")], Archive]
     disk_gb: Count
+
+
+class Download(Fetched):
+    """Where a corpus comes from whose protocols have a line a trial."""
+
+    kind: PublishedName
 
 
 def download(params: Download, folder: Path) -> dict[str, Any]:
@@ -74,7 +80,11 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
             an archive cannot be fetched, is not the expected one, or is not safe to unpack. The
             message says what to fetch by hand and where to put it.
     """
-    corpus = PUBLISHED[params.kind]
+    return bring(params, PUBLISHED[params.kind], folder)
+
+
+def bring(params: Fetched, corpus: Corpus | PartialCorpus, folder: Path) -> dict[str, Any]:
+    """Make a corpus available like `download`, whatever its protocols are like."""
     log(f"  {corpus.title}: {corpus.page}; licence: {corpus.licence}")
     with stage_lock(folder / ".lock", f"download of {corpus.title}"):
         if params.path:
@@ -99,7 +109,7 @@ def download(params: Download, folder: Path) -> dict[str, Any]:
     }
 
 
-def _by_hand(params: Download, corpus: Corpus) -> str:
+def _by_hand(params: Fetched, corpus: Corpus | PartialCorpus) -> str:
     names = ", ".join(params.archives) or "the corpus"
     return (
         f"by hand: fetch {names} from {corpus.page} into a folder and write it into the key "
@@ -107,7 +117,7 @@ def _by_hand(params: Download, corpus: Corpus) -> str:
     )
 
 
-def _fetch(params: Download, corpus: Corpus, folder: Path) -> None:
+def _fetch(params: Fetched, corpus: Corpus | PartialCorpus, folder: Path) -> None:
     """Bring every archive into `folder` that is not there, fetched or unpacked."""
     absent = [folder / name for name in params.archives if not _target(folder / name).exists()]
     here = sum(path.stat().st_size for path in absent if path.is_file())
@@ -136,7 +146,7 @@ def _fetch(params: Download, corpus: Corpus, folder: Path) -> None:
         )
 
 
-def _local(params: Download, corpus: Corpus, folder: Path) -> list[Path]:
+def _local(params: Fetched, corpus: Corpus | PartialCorpus, folder: Path) -> list[Path]:
     source = in_place(params.path, folder)
     if not source.is_dir():
         raise MixframeError(f"path = {params.path}: no such folder; {_by_hand(params, corpus)}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union
 from pydantic import Field
 
 from mixframe.base.schema import Section
-from mixframe.corpora import PUBLISHED, archives, arena, trials
+from mixframe.corpora import PARTIAL, PUBLISHED, archives, arena, partial, trials
 from mixframe.corpora.demo import corpus, source
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ KINDS: dict[str, Kind] = {
     "demo": Kind(source.Download, source.download, corpus.Protocol, corpus.protocol),
     **dict.fromkeys(
         PUBLISHED, Kind(archives.Download, archives.download, trials.Protocol, trials.protocol)
+    ),
+    **dict.fromkeys(
+        PARTIAL, Kind(partial.Download, partial.download, partial.Protocol, partial.protocol)
+    ),
+    "partialspoof": Kind(
+        partial.Download, partial.download, partial.PartialSpoofProtocol, partial.protocol
     ),
 }
 
