@@ -5,6 +5,7 @@ Each imports what it needs when it runs, so that help and messages come at once.
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -371,6 +372,8 @@ def new_corpora(name: str, base: str, entries: tuple[str, ...], alone: bool) -> 
 
     need_project()
     path = PRESETS / f"{name}.yaml"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise MixframeError(f"{name!r}: a preset's name has letters, digits, dashes, underscores")
     if path.exists():
         raise MixframeError(f"{path}: already there; nothing was written")
     text = with_corpora(preset_path(base), name, entries, alone)
