@@ -128,7 +128,7 @@ def segments(
     """
     import pandas as pd
 
-    rows, missing = [], list[str]()
+    rows, missing = list[dict[str, Any]](), list[str]()
     left_out = []
     last, heard = "", Heard(np.empty(0, np.float32), 0, 0)
     for index, row in enumerate(progress(_records(trials), len(trials), f"cut {title}", "trials")):

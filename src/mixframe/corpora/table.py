@@ -8,7 +8,7 @@ a second trial of the same name, another number of trials) stops the run, with f
 import csv
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -329,7 +329,7 @@ def _wrong_counts(params: Protocol, trials: "pd.DataFrame", last: Path) -> list[
 
 
 def _translate(
-    trials: "pd.DataFrame", column: str, to: str, meanings: dict[str, str], key: str
+    trials: "pd.DataFrame", column: str, to: str, meanings: Mapping[str, str], key: str
 ) -> list[str]:
     """Write what the words of a column mean into column `to`; name lines with unknown words."""
     known: dict[str, str | None] = {}
