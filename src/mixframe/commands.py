@@ -5,6 +5,7 @@ Each imports what it needs when it runs, so that help and messages come at once.
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -453,11 +454,69 @@ def fingerprint(write: bool) -> None:
         click.echo(machine.verdict(results))
 
 
+@click.group()
+def corpus() -> None:
+    """Corpora of a preset: take up ready entries, look at what a run would see."""
+
+
+@corpus.command("check")
+@click.argument("preset", required=False)
+def check_corpora(preset: str | None) -> None:
+    """Read and count the trials of PRESET's corpora of kind table, and decode ten files a set.
+
+    Names trials that training has heard. Writes nothing. Default: the preset in params.yaml.
+    """
+    from mixframe.audio import manifest
+    from mixframe.corpora.check import check
+    from mixframe.experiment.layout import Layout
+    from mixframe.experiment.params import lookup, read_choice, read_preset
+
+    name = preset or read_choice().preset
+    given = read_preset(name)
+    sections = {
+        key: (lookup(given.download, key, "download"), section)
+        for key, section in given.protocol.corpora.items()
+    }
+    written = Layout(name, base=given.base).manifest
+    others = manifest.read(written) if written.is_file() else None
+    for line in check(sections, others):
+        click.echo(line)
+
+
+@corpus.command("new")
+@click.argument("name")
+@click.option("--from", "base", required=True, metavar="BASE", help="The preset to copy.")
+@click.option(
+    "--corpus", "entries", multiple=True, required=True, help="An entry of presets/corpora."
+)
+@click.option("--alone", is_flag=True, help="Leave the corpora of BASE out.")
+def new_corpora(name: str, base: str, entries: tuple[str, ...], alone: bool) -> None:
+    """Write the preset NAME: a copy of BASE with further corpora, and their evaluation sets."""
+    from mixframe.base.errors import MixframeError
+    from mixframe.base.files import atomic_path
+    from mixframe.base.schema import read_yaml
+    from mixframe.corpora.entries import with_corpora
+    from mixframe.experiment.params import PRESETS, need_project, preset_path, validate_preset
+
+    need_project()
+    path = PRESETS / f"{name}.yaml"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise MixframeError(f"{name!r}: a preset's name has letters, digits, dashes, underscores")
+    if path.exists():
+        raise MixframeError(f"{path}: already there; nothing was written")
+    text = with_corpora(preset_path(base), name, entries, alone)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        validate_preset(read_yaml(temporary), path)
+    click.echo(f"{path}: with {', '.join(entries)}; edit path and trials of each there")
+
+
 COMMANDS: dict[str, click.Command] = {
     command.name or "": command
     for command in (
         arena,
         compare,
+        corpus,
         dag,
         detect,
         evaluate,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union
 from pydantic import Field
 
 from mixframe.base.schema import Section
-from mixframe.corpora import PARTIAL, PUBLISHED, archives, arena, partial, trials
+from mixframe.corpora import PARTIAL, PUBLISHED, archives, arena, partial, table, trials
 from mixframe.corpora.demo import corpus, source
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "arena": Kind(arena.Download, arena.download, arena.Protocol, arena.protocol),
+    "table": Kind(table.Download, table.download, table.Protocol, table.protocol),
     "demo": Kind(source.Download, source.download, corpus.Protocol, corpus.protocol),
     **dict.fromkeys(
         PUBLISHED, Kind(archives.Download, archives.download, trials.Protocol, trials.protocol)
