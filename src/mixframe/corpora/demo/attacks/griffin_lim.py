@@ -4,7 +4,6 @@ from functools import cache
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.schema import Section
@@ -67,8 +66,11 @@ class _Transform:
     """Short-time Fourier transform with a Hann window, centred frames and reflected ends."""
 
     def __init__(self, n_fft: int, hop: int, n_samples: int) -> None:
+        # A fifth of the start of every stage: all of them read the section above.
+        from scipy.signal import get_window
+
         self._hop, self._n_samples, self._margin = hop, n_samples, n_fft // 2
-        self._window = scipy.signal.get_window("hann", n_fft)
+        self._window = get_window("hann", n_fft)
         n_frames = n_samples // hop + 1
         self._weight = self._add(np.tile(np.square(self._window), (n_frames, 1)))
 
