@@ -202,8 +202,8 @@ def check(corpora: Mapping[str, tuple[Any, Any]], others: "pd.DataFrame | None")
         if "prompt" not in trials:
             trials["prompt"] = "-"
         trials["prompt"] = trials["prompt"].fillna("-")
-        found = contamination(trials)
-        lines += ["contamination:", *(f"  {line}" for line in found or ["none"])]
+        shared = contamination(trials)
+        lines += ["contamination:", *(f"  {line}" for line in shared or ["none"])]
     if problems:
         text = "\n".join(lines)
         raise MixframeError(

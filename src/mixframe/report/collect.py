@@ -165,16 +165,16 @@ def corpus(table: pd.DataFrame) -> pd.DataFrame:
     """Count the utterances, speakers, attacks and hours of each set of a manifest."""
     rows = []
     for name in table["set"].unique():
-        some = table[table["set"] == name]
-        spoof = some["label"] == "spoof"
+        of_set = table[table["set"] == name]
+        spoof = of_set["label"] == "spoof"
         rows.append(
             {
                 "set": name,
                 "bonafide": int((~spoof).sum()),
                 "spoof": int(spoof.sum()),
-                "speakers": some["speaker"].nunique(),
-                "attacks": some.loc[spoof, "attack"].nunique(),
-                "hours": some["samples"].sum() / SAMPLE_RATE / 3600,
+                "speakers": of_set["speaker"].nunique(),
+                "attacks": of_set.loc[spoof, "attack"].nunique(),
+                "hours": of_set["samples"].sum() / SAMPLE_RATE / 3600,
             }
         )
     return pd.DataFrame(rows)

@@ -137,14 +137,14 @@ def collect_localisation(
     plan = read_plan(files.plan(HELDOUT))
     candidates, examples = {}, []
     for name in frames["set"].unique():
-        some = frames[frames["set"] == name].reset_index(drop=True)
-        ranked = rank(some["labels"].tolist(), some["scores"].tolist())
+        of_set = frames[frames["set"] == name].reset_index(drop=True)
+        ranked = rank(of_set["labels"].tolist(), of_set["scores"].tolist())
         candidates[str(name)] = len(ranked)
         wanted = preset.report.examples if name == HELDOUT else min(1, preset.report.examples)
         for place in spread(len(ranked), wanted):
             auc, row = ranked[place]
             utterance, truth, scored = (
-                some[c].iloc[row] for c in ("utterance", "labels", "scores")
+                of_set[c].iloc[row] for c in ("utterance", "labels", "scores")
             )
             if name == HELDOUT:
                 recipe = recipes(plan.iloc[[row]], where)[0]
@@ -152,10 +152,10 @@ def collect_localisation(
             else:
                 recipe = as_recorded(table[table["utterance"] == utterance])[0]
                 injector = ""
-            found = _example(recipe, spacing, truth, scored)
+            shown = _example(recipe, spacing, truth, scored)
             share = (place + 0.5) / len(ranked)
             examples.append(
-                Example(str(name), utterance, injector, recipe.label, auc, share, *found)
+                Example(str(name), utterance, injector, recipe.label, auc, share, *shown)
             )
     return Localisation(
         pd.DataFrame(rows), localiser, float(_probability(threshold)), candidates, examples
@@ -172,14 +172,14 @@ def rank(labels: Sequence[Labels], scores: Sequence[np.ndarray]) -> list[tuple[f
     Returns:
         (auc, position in the arguments), ascending.
     """
-    found = []
+    ranked = []
     for row, (truth, values) in enumerate(zip(labels, scores, strict=True)):
         inside, outside = values[truth == 1], values[truth == 0]
         if inside.size and outside.size:
             below = (inside[:, None] < outside[None]).mean()
             ties = (inside[:, None] == outside[None]).mean()
-            found.append((float(below + ties / 2), row))
-    return sorted(found)
+            ranked.append((float(below + ties / 2), row))
+    return sorted(ranked)
 
 
 def spread(total: int, count: int) -> list[int]:
@@ -206,12 +206,12 @@ def worst(scored: pd.DataFrame) -> tuple[dict[str, int], float]:
     bonafide = (scored["label"] == "bonafide").to_numpy()
     highest = int(np.where(bonafide, -np.inf, scores).argmax())
     lowest = int(np.where(bonafide, scores, np.inf).argmin())
-    found = {}
+    errors = {}
     if scores[highest] > threshold:
-        found["accepted"] = highest
+        errors["accepted"] = highest
     if scores[lowest] <= threshold:
-        found["rejected"] = lowest
-    return found, threshold
+        errors["rejected"] = lowest
+    return errors, threshold
 
 
 def collect_mistakes(
@@ -224,15 +224,15 @@ def collect_mistakes(
     """Collect the worst errors; an utterance that several systems get wrong is there once."""
     whose: dict[tuple[str, str, int], list[tuple[str, float, float]]] = {}
     for system, sets in scored.items():
-        for name, some in sets.items():
-            rows, threshold = worst(some)
+        for name, of_set in sets.items():
+            rows, threshold = worst(of_set)
             for kind, row in rows.items():
-                entry = (system, float(some["score"].iloc[row]), threshold)
+                entry = (system, float(of_set["score"].iloc[row]), threshold)
                 whose.setdefault((name, kind, row), []).append(entry)
     curves = _known_curves(preset, files, grid)
     first = next(iter(scored.values()))
     longest = int(preset.score.max_seconds * SAMPLE_RATE)
-    room, found = AUDIO_BYTES, []
+    room, mistakes = AUDIO_BYTES, []
     for name, kind, row in sorted(whose, key=lambda k: (grid.set.index(k[0]), k[1], k[2])):
         trial = first[name].iloc[row]
         utterance = str(trial["trial"])
@@ -240,7 +240,7 @@ def collect_mistakes(
         size = len(audio.encode_flac(wave))
         fits = size <= room
         room -= size if fits else 0
-        found.append(
+        mistakes.append(
             Mistake(
                 name,
                 utterance,
@@ -253,7 +253,7 @@ def collect_mistakes(
                 _mistake_curve(curves, table, files, name, utterance),
             )
         )
-    return found
+    return mistakes
 
 
 def _known_curves(preset: Preset, files: Layout, grid: Grid) -> pd.DataFrame | None:
@@ -271,8 +271,8 @@ def _mistake_curve(
         return None
     truth, scores = curves.loc[(name, utterance), ["labels", "scores"]]
     recipe = as_recorded(table[table["utterance"] == utterance])[0]
-    found = _example(recipe, _spacing(files), truth, scores)
-    return Example(name, utterance, "", recipe.label, np.nan, np.nan, *found)
+    shown = _example(recipe, _spacing(files), truth, scores)
+    return Example(name, utterance, "", recipe.label, np.nan, np.nan, *shown)
 
 
 def _spacing(files: Layout) -> FrameGrid:

@@ -200,7 +200,7 @@ def result_rows(
     where there are several), `best` (no other system's EER is lower on this set) and `bar`: the
     interval's left end and width and the EER, in percent of the set's widest interval's upper end.
     """
-    found = {(row["system"], row["set"]): row for row in results.to_dict("records")}
+    figures = {(row["system"], row["set"]): row for row in results.to_dict("records")}
     lowest = results.groupby("set")["eer"].min()
     high = results.get("eer_both_high", results["eer_high"])
     top = high.groupby(results["set"]).max()
@@ -208,7 +208,7 @@ def result_rows(
     for system in systems:
         cells = []
         for name in sets:
-            cell = found[system, name]
+            cell = figures[system, name]
             scale = 100 / (top[name] or 1)
             cell["low"], cell["high"] = span(cell) or (cell["eer"], cell["eer"])
             low, width = cell["low"] * scale, (cell["high"] - cell["low"]) * scale
@@ -233,11 +233,11 @@ def readings(
     """
     said = []
     for name in sets:
-        some = results[results["set"] == name].to_dict("records")
-        best = min(some, key=lambda row: row["eer"])
-        found = _pairs(comparisons, name)
-        others = [row["system"] for row in some if row["system"] != best["system"]]
-        apart = [s for s in others if found[best["system"], s]["supported"]]
+        rows = results[results["set"] == name].to_dict("records")
+        best = min(rows, key=lambda row: row["eer"])
+        pairs = _pairs(comparisons, name)
+        others = [row["system"] for row in rows if row["system"] != best["system"]]
+        apart = [s for s in others if pairs[best["system"], s]["supported"]]
         level = [s for s in others if s not in apart]
         said.append({"set": name, "best": best, "apart": apart, "level": level})
     return said
@@ -245,14 +245,14 @@ def readings(
 
 def _pairs(comparisons: pd.DataFrame, name: str) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the comparisons of a set by (system, other), each pair in both directions."""
-    found = {}
+    pairs = {}
     for row in comparisons[comparisons["set"] == name].to_dict("records"):
-        found[row["first"], row["second"]] = row
+        pairs[row["first"], row["second"]] = row
         turned = {"difference": -row["difference"]}
         for begin in ("", "trials_"):
             turned |= {f"{begin}low": -row[f"{begin}high"], f"{begin}high": -row[f"{begin}low"]}
-        found[row["second"], row["first"]] = {**row, **turned}
-    return found
+        pairs[row["second"], row["first"]] = {**row, **turned}
+    return pairs
 
 
 def difference_rows(
@@ -263,7 +263,7 @@ def difference_rows(
     A cell has text (percentage points), title and class: lower or higher where the difference is
     supported, else open.
     """
-    found = _pairs(comparisons, name)
+    pairs = _pairs(comparisons, name)
     rows = []
     for system in systems:
         cells = []
@@ -271,7 +271,7 @@ def difference_rows(
             if system == other:
                 cells.append({"text": "", "class": "same", "title": ""})
                 continue
-            row = found[system, other]
+            row = pairs[system, other]
             side = "lower" if row["difference"] < 0 else "higher"
             points = round(100 * row["difference"], 2)
             unknown = pd.isna(row["low"])
@@ -354,15 +354,15 @@ def _maps(rates: pd.DataFrame, grid: Grid) -> list[dict[str, Any]]:
 
 
 def _condition_map(rates: pd.DataFrame, systems: Sequence[str], name: str) -> dict[str, Any]:
-    found = {
+    by_condition = {
         (row["system"], row["value"]): row for row in rates[rates["set"] == name].to_dict("records")
     }
-    heads = [row for (system, _), row in found.items() if system == systems[0]]
+    heads = [row for (system, _), row in by_condition.items() if system == systems[0]]
     rows = []
     for system in systems:
         cells = []
         for head in heads:
-            row = found[system, head["value"]]
+            row = by_condition[system, head["value"]]
             if pd.isna(row["eer"]):
                 cells.append(
                     {"text": "\N{EN DASH}", "style": "", "title": "one class has no trial"}
@@ -377,14 +377,14 @@ def _condition_map(rates: pd.DataFrame, systems: Sequence[str], name: str) -> di
 
 
 def _shortcut_map(table: pd.DataFrame) -> dict[str, Any]:
-    found = table.to_dict("records")
-    rates = {(row["statistic"], row["set"]): row["eer"] for row in found}
-    sets = list(dict.fromkeys(row["set"] for row in found))
-    statistics = dict.fromkeys(row["statistic"] for row in found)
+    records = table.to_dict("records")
+    rates = {(row["statistic"], row["set"]): row["eer"] for row in records}
+    sets = list(dict.fromkeys(row["set"] for row in records))
+    statistics = dict.fromkeys(row["statistic"] for row in records)
     rows = [
         (s, [_heat(rates[s, n], draw.LEAK, percent(rates[s, n])) for n in sets]) for s in statistics
     ]
-    return {"sets": sets, "rows": rows, "lowest": min(found, key=lambda row: row["eer"])}
+    return {"sets": sets, "rows": rows, "lowest": min(records, key=lambda row: row["eer"])}
 
 
 def _sound(wave: Waveform) -> str:

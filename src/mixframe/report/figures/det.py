@@ -89,10 +89,10 @@ def panel(
     ticks = [p / 100 for p in percents if limits[0] <= p / 100 <= limits[1]]
     axis.plot([low, high], [low, high], color=MUTED, linewidth=0.7)
     for system, line in systems.items():
-        some = points[points["system"] == system]
+        curve = points[points["system"] == system]
         axis.plot(
-            some["x"],
-            some["y"],
+            curve["x"],
+            curve["y"],
             color=line.colour,
             dashes=line.dashes or (None, None),
             solid_joinstyle="round",
