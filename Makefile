@@ -13,7 +13,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help env demo snakemake test test-slurm lint lock clean-state
+.PHONY: help env demo test test-slurm lint lock clean-state
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -28,13 +28,9 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(READY)  ## Run the demo pipeline, print its table, say where the report is
-	dvc repro
-	@mixframe show
-
 CORES ?= $(shell nproc)
 
-snakemake: $(READY)  ## The same pipeline with Snakemake, cells side by side on CORES cores
+demo: $(READY)  ## Run the demo on CORES cores, print its table, say where the report is
 	snakemake --cores $(CORES)
 	@mixframe show
 
