@@ -538,6 +538,19 @@ def test_histograms_count_every_trial(there: Context) -> None:
     assert totals.loc[("lfcc", "eval_partial")].tolist() == [12, 12]
 
 
+def test_the_instruction_sets_of_the_trainings_are_on_the_page(there: Context) -> None:
+    assert "instruction set avx2 python" in Page(there.files.report.read_text("utf-8")).text
+    text = there.files.summary.read_text(encoding="utf-8")
+    changed = json.loads(text)
+    changed["systems"]["lfcc"]["isa"] = "native"
+    try:
+        write_json(there.files.summary, changed)
+        data = collect.collect("made", there.preset, there.files, GRID)
+    finally:
+        write_text(there.files.summary, text)
+    assert ("instruction set", "avx2, native") in data.versions
+
+
 def spliced_trials(scores: list[float]) -> pd.DataFrame:
     """Two bona fide trials, one spoofed as a whole, and four with parts of 0.1 to 0.4 s of 1 s."""
     regions = [[], [], [], [0, 1600], [0, 1600, 8000, 9600], [0, 4800], [0, 6400]]
