@@ -1,7 +1,7 @@
 """What the heads cost: `python -m benchmarks.heads`.
 
-At the demo's size, the time of a batch of 16 over that of one utterance. At the size of XLS-R 300M
-(random weights), a training step of each voting head over that of its baseline: on a GPU the
+At the ablation's size, the time of a batch of 16 over that of one utterance. At the size of XLS-R
+300M (random weights), a training step of each voting head over that of its baseline: on a GPU the
 batches of the paper, on a CPU two short utterances and fewer repeats.
 """
 
@@ -52,8 +52,8 @@ def seconds(works: Sequence[Callable[[], object]], repeats: int) -> list[float]:
 
 
 def head(kind: str, paper: bool) -> tuple[Head, int]:
-    """Return a head at the paper's or the demo's size, and the width of its encoder."""
-    system = read_preset("demo").finetune[kind]
+    """Return a head at the paper's or the ablation's size, and the width of its encoder."""
+    system = read_preset("ablation").finetune[kind]
     assert isinstance(system, Neural)
     values = system.head.model_dump()
     if paper:

@@ -1,7 +1,8 @@
 """Two training steps of a paper-size system: `python -m benchmarks.paper_step PRESET SYSTEM`.
 
-The encoder has the shape of the preset's foundation model and random weights, the corpus is noise,
-so nothing is downloaded. On a GPU the batch is the preset's; on a CPU it is two utterances a slice.
+Of a system on a post-trained encoder, two steps of the post-training as well. The encoder has the
+shape of the preset's foundation model and random weights, the corpus is noise, so nothing is
+downloaded. On a GPU the batch is the preset's; on a CPU it is two utterances a slice.
 """
 
 import json
@@ -9,20 +10,25 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from transformers import AutoModel
 
+from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, Waveform
 from mixframe.audio.manifest import LABELS
-from mixframe.experiment.params import lookup, read_preset
+from mixframe.audio.splicing import planning, rendering
+from mixframe.experiment.params import Preset, lookup, read_preset
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
 from mixframe.models.params import Hub
 from mixframe.models.published import published_config
-from mixframe.training.loop import train
+from mixframe.training.frames import FrameModel, FrameTask
+from mixframe.training.loop import Task, train
+from mixframe.training.params import Train
 from mixframe.training.runner import Runner
 from mixframe.training.systems.neural import Neural
 from mixframe.training.utterances import UtteranceTask
@@ -38,53 +44,74 @@ def noise(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Wavefo
     return whole[start:end]
 
 
-def main() -> None:
-    """Train and print the seconds of a step and the peak memory."""
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    preset_name, system = sys.argv[1:]
+def measure(preset_name: str, system: str) -> dict[str, Any]:
+    """Train two steps of a system, and two of the post-training of its encoder.
+
+    Returns:
+        the device; by stage (posttrain where there is one, finetune) the utterances of a step, how
+        many parameters are trained, the mean loss, the seconds of a step, and on a GPU the GiB.
+    """
     preset = read_preset(preset_name)
     params = lookup(preset.finetune, system, "finetune")
     assert isinstance(params, Neural)
     assert isinstance(preset.pretrain, Hub)
-    gpu = torch.cuda.is_available()
-    batch = params.train.batch if gpu else 2 * params.train.slices
-    steps = {"steps": 2, "batch": batch, "evaluate_every": 2, "checkpoint_every": 2}
-    section = params.train.model_copy(update=steps)
-    params = params.model_copy(update={"train": section})
     torch.manual_seed(0)
     config = published_config(preset.pretrain.name)
     preprocessor = backbones.preprocessor_config(normalise=True, rate=SAMPLE_RATE)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder)
+    figures: dict[str, Any] = {"device": "cuda" if torch.cuda.is_available() else "cpu"}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         model = backbones.wrap(AutoModel.from_config(config), preprocessor)
-        backbones.save(model, path, preprocessor)
+        backbones.save(model, folder, preprocessor)
         del model
-        encoder = backbones.load(path, preset.encoder)
-        detector = Detector(encoder, params.adapter, params.head, 0)
-        rows = _corpus(2 * batch)
-        runner = Runner(preset.compute, section.precision, sequential=True)
-        task = UtteranceTask(
-            detector, params, preset.score, noise, rows, rows.iloc[:4], preset.seed
-        )
-        start = time.perf_counter()
-        outcome = train(task, section, 1, runner, path / "state.pt", 0, f"{preset_name} {system}")
-        seconds = (time.perf_counter() - start) / 2
-    gib = torch.cuda.max_memory_allocated() / 2**30 if gpu else None
-    loss = outcome.rows[-1]["loss"]
-    trained = sum(p.numel() for p in detector.parameters() if p.requires_grad)
-    print(
-        json.dumps(
-            {
-                "device": str(runner.device),
-                "batch": batch,
-                "trained_parameters": trained,
-                "loss": loss,
-                "seconds_a_step_with_checks": seconds,
-                "gpu_gib": gib,
-            }
-        )
-    )
+        if params.encoder in preset.posttrain:
+            figures["posttrain"] = _posttrain(preset, params.encoder, folder)
+        figures["finetune"] = _finetune(preset, params, folder)
+    return figures
+
+
+def _posttrain(preset: Preset, name: str, folder: Path) -> dict[str, Any]:
+    section = preset.posttrain[name]
+    section = section.model_copy(update={"train": _shortened(section.train)})
+    encoder = backbones.load(folder, preset.encoder)
+    rows = _corpus(2 * section.train.batch)
+    where = dict(zip(rows["utterance"], manifest.refs(rows), strict=True))
+    planned = planning.plan(rows, preset.splice[name], encoder.grid, preset.seed)
+    spliced = rendering.recipes(planned, where)
+    model = FrameModel(encoder, section.adapter, section.classifier_hidden, preset.seed)
+    task = FrameTask(model, section, noise, spliced, spliced[:4], preset.seed)
+    return _train(task, section.train, preset, folder / "posttrain.pt")
+
+
+def _finetune(preset: Preset, params: Neural, folder: Path) -> dict[str, Any]:
+    params = params.model_copy(update={"train": _shortened(params.train)})
+    encoder = backbones.load(folder, preset.encoder)
+    detector = Detector(encoder, params.adapter, params.head, 0)
+    rows = _corpus(2 * params.train.batch)
+    task = UtteranceTask(detector, params, preset.score, noise, rows, rows.iloc[:4], preset.seed)
+    return _train(task, params.train, preset, folder / "finetune.pt")
+
+
+def _shortened(section: Train) -> Train:
+    batch = section.batch if torch.cuda.is_available() else 2 * section.slices
+    steps = {"steps": 2, "batch": batch, "evaluate_every": 2, "checkpoint_every": 2}
+    return section.model_copy(update=steps)
+
+
+def _train(task: Task, section: Train, preset: Preset, state: Path) -> dict[str, Any]:
+    runner = Runner(preset.compute, section.precision, sequential=True)
+    gpu = runner.device.type == "cuda"
+    if gpu:
+        torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    outcome = train(task, section, 1, runner, state, 0, state.stem)
+    return {
+        "batch": section.batch,
+        "trained_parameters": sum(p.numel() for p in task.model.parameters() if p.requires_grad),
+        "loss": outcome.rows[-1]["loss"],
+        "seconds_a_step_with_checks": (time.perf_counter() - start) / 2,
+        "gpu_gib": torch.cuda.max_memory_allocated() / 2**30 if gpu else None,
+    }
 
 
 def _corpus(n: int) -> pd.DataFrame:
@@ -92,13 +119,22 @@ def _corpus(n: int) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "utterance": [f"u{i}" for i in range(n)],
+            "set": "train",
             "label": [LABELS[i % 2] for i in range(n)],
+            "speaker": "one",
             "path": [f"u{i}" for i in range(n)],
             "offset": 0,
             "n_bytes": 0,
             "samples": samples,
         }
     )
+
+
+def main() -> None:
+    """Print the figures."""
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    print(json.dumps(measure(*sys.argv[1:])))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from mixframe.audio.frames import FrameGrid
 from mixframe.base.errors import MixframeError
 
 WAV2VEC2 = FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
+DEMO = FrameGrid((20, 8, 6, 2), (10, 4, 4, 2))
 
 
 def test_the_standard_stack_has_20_ms_hop_and_25_ms_field():
@@ -58,6 +59,21 @@ def test_labels_of_aligned_regions_are_their_frames(data):
     for a, b in regions:
         expected[a:b] = 1
     assert labels.tolist() == expected.tolist()
+
+
+@given(st.sampled_from([WAV2VEC2, DEMO]), st.sets(st.integers(0, 40), max_size=8))
+def test_of_aligned_regions_any_share_from_0_3_to_0_7_makes_the_same_labels(grid, cuts):
+    n_samples = grid.n_samples(40)
+    inside = np.zeros(n_samples, dtype=bool)
+    ends = sorted(cuts)
+    regions = [(320 * a, 320 * b) for a, b in zip(ends[::2], ends[1::2], strict=False)]
+    for a, b in regions:
+        inside[a:b] = True
+    starts = range(0, n_samples - grid.receptive_field + 1, grid.hop)
+    covered = np.array([inside[t : t + grid.receptive_field].mean() for t in starts])
+    labels = grid.labels(regions, n_samples)
+    for share in (0.3, 0.5, 0.7):
+        assert (covered >= share).tolist() == labels.tolist()
 
 
 @given(st.data())

@@ -1,5 +1,6 @@
 """Presets are complete and every mistake is named with its key, its value and the choices."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,38 @@ def test_a_system_must_start_where_the_grid_says(system, section, expected):
     other = preset.model_copy(update={"finetune": {**preset.finetune, system: changed}})
     with pytest.raises(MixframeError, match=expected):
         params.check_grid(preset.grid, other)
+
+
+def test_published_encoders_keep_their_convolutions_in_post_training_alone():
+    for name in NAMES:
+        preset = params.read_preset(name, ROOT)
+        published = preset.pretrain.kind == "hub"
+        freeze = {p.adapter.freeze for n, p in preset.posttrain.items() if "freeze" not in n}
+        assert freeze <= {"convolutions" if published else "none"}, name
+        for system, section in preset.finetune.items():
+            if "freeze" in system or getattr(section, "adapter", None) is None:
+                continue
+            if section.adapter.kind == "full":
+                assert section.adapter.freeze == "none", (name, system)
+
+
+def keys_of(values):
+    """Every key of nested mappings."""
+    for key, value in values.items():
+        yield key
+        if isinstance(value, dict):
+            yield from keys_of(value)
+
+
+def test_what_the_methods_mark_as_ours_names_its_key():
+    keys = {key for name in NAMES for key in keys_of(params.read_preset(name, ROOT).model_dump())}
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    _, marked = text.split("and names it.", 1)
+    items = [item for item in re.split(r"\n\n|\n(?=[-|])", marked) if re.search(r"\bours\b", item)]
+    assert len(items) > 10
+    for item in items:
+        named = {part for code in re.findall(r"`([^`]+)`", item) for part in re.split(r"\W+", code)}
+        assert named & keys, item
 
 
 def test_the_recipe_of_2021_df_is_that_of_2021_la_but_for_the_augmentation():

@@ -25,8 +25,9 @@ from mixframe.base.files import read_json, write_json, write_text
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset, read_preset
 from mixframe.metrics import evaluation, scorefiles
-from mixframe.report import collect, draw, examples, figures, render
+from mixframe.report import collect, draw, examples, figures, render, spliced
 from mixframe.report.figures import calibration, conditions, localisation
+from mixframe.report.figures import spliced as spliced_figure
 from mixframe.report.pipeline import Edge, Pipeline, Stage, layout, read_pipeline
 from mixframe.stages import evaluate, evaluate_frames, report, summary
 from mixframe.stages.context import Context
@@ -60,6 +61,7 @@ NAMES = (
     "calibration",
     "attacks",
     "codecs",
+    "spliced",
     "curves",
     "localisation",
     "votes",
@@ -503,7 +505,10 @@ def test_what_is_not_defined_is_drawn_as_a_dash_or_not_at_all() -> None:
     assert right > 3.0
 
 
-@pytest.mark.parametrize(("template", "figure"), [("det", "det"), ("distributions", "histograms")])
+@pytest.mark.parametrize(
+    ("template", "figure"),
+    [("det", "det"), ("distributions", "histograms"), ("spliced", "spliced")],
+)
 def test_dvc_draws_columns_that_are_there(there: Context, template: str, figure: str) -> None:
     drawing = json.loads((REPO / ".dvc" / "plots" / f"{template}.json").read_text())
     stages = yaml.safe_load((REPO / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -515,12 +520,13 @@ def test_dvc_draws_columns_that_are_there(there: Context, template: str, figure:
     )
     assert plot["template"] == template
     made = {"rev", "<DVC_METRIC_X>", "<DVC_METRIC_Y>"}
-    made |= {step["as"] for step in drawing["transform"] if isinstance(step.get("as"), str)}
-    made |= {w["as"] for step in drawing["transform"] for w in step.get("window", [])}
+    steps = drawing.get("transform", [])
+    made |= {step["as"] for step in steps if isinstance(step.get("as"), str)}
+    made |= {w["as"] for step in steps for w in step.get("window", [])}
     columns = set(pd.read_csv(there.files.figure(f"{figure}.csv")).columns)
     used = set(re.findall(r'"field": "([^"]+)"', json.dumps(drawing)))
     # What a fold makes of the columns of the two classes.
-    made |= {name for step in drawing["transform"] if "fold" in step for name in step["as"]}
+    made |= {name for step in steps if "fold" in step for name in step["as"]}
     assert used <= columns | made
     assert {plot["x"], plot["y"]} <= columns
 
@@ -530,6 +536,56 @@ def test_histograms_count_every_trial(there: Context) -> None:
     totals = counts.groupby(["system", "set"])[["bonafide", "spoof"]].sum()
     assert totals.loc[("mfpt", "eval_seen")].tolist() == [12, 24]
     assert totals.loc[("lfcc", "eval_partial")].tolist() == [12, 12]
+
+
+def test_the_instruction_sets_of_the_trainings_are_on_the_page(there: Context) -> None:
+    assert "instruction set avx2 python" in Page(there.files.report.read_text("utf-8")).text
+    text = there.files.summary.read_text(encoding="utf-8")
+    changed = json.loads(text)
+    changed["systems"]["lfcc"]["isa"] = "native"
+    try:
+        write_json(there.files.summary, changed)
+        data = collect.collect("made", there.preset, there.files, GRID)
+    finally:
+        write_text(there.files.summary, text)
+    assert ("instruction set", "avx2, native") in data.versions
+
+
+def spliced_trials(scores: list[float]) -> pd.DataFrame:
+    """Two bona fide trials, one spoofed as a whole, and four with parts of 0.1 to 0.4 s of 1 s."""
+    regions = [[], [], [], [0, 1600], [0, 1600, 8000, 9600], [0, 4800], [0, 6400]]
+    table = pd.DataFrame({"score": scores, "regions": regions, "samples": 16_000})
+    return table.assign(label=["bonafide"] * 2 + ["spoof"] * 5)
+
+
+def test_the_rate_of_spliced_trials_is_by_quarters_of_share_and_of_longest_region() -> None:
+    # Of the two with regions of 0.1 s, one or two of them, the first scores above bona fide.
+    first = spliced_trials([1.0, 2.0, 9.0, 3.0, 0.0, 0.0, 0.0])
+    rows = pd.DataFrame(spliced.by_region([first]))
+    share = rows[rows["measure"] == "share"]
+    assert share["median"].tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert share["eer"].tolist() == [1.0, 0.0, 0.0, 0.0]
+    longest = rows[rows["measure"] == "longest"]
+    # The longest regions of these two are equal, so they stay together.
+    assert longest["median"].tolist() == pytest.approx([0.1, 0.3, 0.4])
+    assert longest["n_spoof"].tolist() == [2, 1, 1]
+    assert longest["eer"].tolist() == [0.5, 0.0, 0.0]
+    assert (rows["n_bonafide"] == 2).all()
+    second = spliced_trials([1.0, 2.0, 9.0, 0.0, 0.0, 0.0, 0.0])
+    both = pd.DataFrame(spliced.by_region([first, second]))
+    assert both["eer"].tolist() == [0.5, 0.0, 0.0, 0.0, 0.25, 0.0, 0.0]
+    assert spliced.by_region([first.iloc[:3]]) == []
+
+
+def test_every_system_has_a_line_by_how_much_was_spliced(there: Context) -> None:
+    rates = pd.read_csv(there.files.figure("spliced.csv"))
+    assert set(rates["set"]) == {"eval_partial"}
+    assert set(rates["system"]) == set(GRID.system)
+    assert rates.groupby(["system", "measure"])["n_spoof"].sum().tolist() == [12] * 4
+    labels = Page(there.files.report.read_text(encoding="utf-8")).values("aria-label")
+    assert sum(label.startswith("EER on eval_partial by") for label in labels) == 2
+    none = spliced_figure.drawing(rates[:0], GRID)
+    assert (none.panels, none.title) == ({}, "")
 
 
 def test_a_second_run_writes_the_same_bytes(there: Context) -> None:

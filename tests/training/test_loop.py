@@ -11,6 +11,7 @@ from torch import nn
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
 from mixframe.base.processes import World
+from mixframe.models.norms import MaskedBatchNorm
 from mixframe.training.data import Batch
 from mixframe.training.loop import Validation, learning_rate, numbers, train
 from mixframe.training.params import Train
@@ -99,6 +100,28 @@ def test_slices_only_regroup_the_sum(tmp_path):
         train(task, params, 0, runner(), tmp_path / f"{slices}.pt", 0, "test")
     one, four = (weights(t) for t in tasks)
     assert all(torch.allclose(one[k], four[k], atol=1e-5) for k in one)
+
+
+class Normalised(nn.Module):
+    """A batch norm over the rows, and a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.out = MaskedBatchNorm(5), nn.Linear(5, 1)
+
+    def forward(self, rows):
+        return self.out(self.norm(rows[None], torch.ones(1, len(rows), dtype=torch.bool))[0])
+
+
+@pytest.mark.parametrize("slices", [1, 2, 4])
+def test_a_batch_norm_sees_one_slice(tmp_path, slices):
+    task = Regression()
+    task.model = Normalised()
+    rows = task.batch(range(TRAIN.batch)).waves
+    params = TRAIN.model_copy(update={"steps": 1, "slices": slices})
+    train(task, params, 0, runner(), tmp_path / "s.pt", 0, "test")
+    variances = torch.stack([part.var(0, unbiased=False) for part in rows.chunk(slices)])
+    torch.testing.assert_close(task.model.norm.running_variance, 0.9 + 0.1 * variances.mean(0))
 
 
 @pytest.mark.parametrize("die_at", [1, 2, 5, 11])

@@ -19,8 +19,9 @@ from mixframe.base.labels import LABELS
 from mixframe.experiment import params
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset
+from mixframe.experiment.scored import read_runs
 from mixframe.metrics import scorefiles
-from mixframe.report import paper
+from mixframe.report import paper, spliced
 from mixframe.report.examples import (
     Localisation,
     Mistake,
@@ -50,6 +51,8 @@ class Collected:
         attacks: a row a system, set and attack: value, eer, eer_low, eer_high, n_spoof, seen (in
             train).
         codecs: the same by codec, of the sets that have several; no rows where none has.
+        spliced: set, system and the columns of `mixframe.report.spliced.by_region`, of the sets
+            that have spliced trials.
         det: system, set, p_fa, p_miss, x, y.
         histograms: system, set, left, right (bin edges), bonafide, spoof (trials).
         curves: stage, system, axis (step or inverse_regularisation), at, figure, value.
@@ -76,6 +79,7 @@ class Collected:
     comparisons: pd.DataFrame
     attacks: pd.DataFrame
     codecs: pd.DataFrame
+    spliced: pd.DataFrame
     det: pd.DataFrame
     histograms: pd.DataFrame
     curves: pd.DataFrame
@@ -124,6 +128,7 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
         comparisons=pd.read_csv(need_file(files.comparisons, "summary")),
         attacks=_conditions(details, grid, "by_attack", set(train["attack"])),
         codecs=_conditions(details, grid, "by_codec", set(train["codec"])),
+        spliced=_spliced(files, grid, table),
         det=pd.concat(
             [
                 pd.read_csv(need_file(files.det(system), "evaluate")).assign(system=system)
@@ -204,6 +209,18 @@ def _conditions(details: dict[str, Any], grid: Grid, key: str, seen: set[str]) -
         )
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _spliced(files: Layout, grid: Grid, table: pd.DataFrame) -> pd.DataFrame:
+    """Judge every system on the quarters of the spliced trials, in the sets that have such."""
+    rows = [
+        {"set": name, "system": system, **figures}
+        for name in grid.set
+        if (table.loc[table["set"] == name, "regions"].map(len) > 0).any()
+        for system in grid.system
+        for figures in spliced.by_region(read_runs(files, table, system, name, grid))
+    ]
+    return pd.DataFrame(rows, columns=spliced.COLUMNS)
 
 
 def _scored(files: Layout, grid: Grid, table: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:

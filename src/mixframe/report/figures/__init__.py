@@ -19,6 +19,7 @@ from mixframe.report.figures import (
     histograms,
     localisation,
     similarity,
+    spliced,
     votes,
 )
 
@@ -28,6 +29,7 @@ FIGURES: dict[str, Callable[[Collected], Drawing]] = {
     "calibration": calibration.figure,
     "attacks": attacks.figure,
     "codecs": codecs.figure,
+    "spliced": spliced.figure,
     "curves": curves.figure,
     "localisation": localisation.figure,
     "votes": votes.figure,
