@@ -8,11 +8,43 @@ import argparse
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from mixframe.base.files import write_text
+from mixframe.base.files import read_json, write_text
 from mixframe.experiment.layout import Layout
+
+FROZEN = "-freeze-convolutions"
+"""Ends the name of a system that differs in this from the one without the ending."""
+
+UNSEEN = "eval_unseen"
+
+
+def freezing(summary: dict[str, Any], pairs: pd.DataFrame) -> str:
+    """Return what training the convolutions is worth on unseen voices, as a table in Markdown."""
+    rows = []
+    for system, entry in summary["systems"].items():
+        frozen = summary["systems"].get(system + FROZEN)
+        if frozen is None:
+            continue
+        eers = [entry["sets"][UNSEEN] for entry in (frozen, entry)]
+        pair = pairs[
+            (pairs["set"] == UNSEEN)
+            & (pairs["first"] == system + FROZEN)
+            & (pairs["second"] == system)
+        ].iloc[0]
+        rows.append(
+            [
+                system,
+                *(f"{100 * eer['eer']:.2f} ± {100 * eer['eer_std']:.2f}" for eer in eers),
+                "{:.1f} [{:.1f}, {:.1f}]".format(*100 * pair[["difference", "low", "high"]]),
+                "yes" if pair["supported"] else "no",
+            ]
+        )
+    columns = ["system", "frozen", "trained", "difference", "supported"]
+    lines = [columns, ["---", "--:", "--:", "--:", "---"], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def main() -> None:
@@ -25,13 +57,21 @@ def main() -> None:
     figures = sorted(files.figure("det.png").parent.glob("*.png"))
     for path in (files.table, files.comparisons, files.summary, *figures):
         shutil.copyfile(path, shown / path.name)
-    readme = Path("README.md")
-    text, table = readme.read_text(encoding="utf-8"), files.table.read_text(encoding="utf-8")
-    marks = rf"(<!-- table: {shown.as_posix()}/[^\n]*-->\n).*?(<!-- /table -->)"
-    text, n = re.subn(marks, rf"\1\n{table}\n\2", text, count=1, flags=re.DOTALL)
-    write_text(readme, text)
-    print(f"README.md: {n} table; {shown}: {3 + len(figures)} files")
     pairs = pd.read_csv(files.comparisons)
+    table = files.table.read_text(encoding="utf-8")
+    blocks = {
+        "table": table,
+        "first table": table.split("\n\n")[0] + "\n",
+        "freezing": freezing(read_json(files.summary), pairs),
+    }
+    readme = Path("README.md")
+    text = readme.read_text(encoding="utf-8")
+    for name, block in blocks.items():
+        marks = rf"(<!-- {name}: {shown.as_posix()}[^\n]*-->\n).*?(<!-- /{name} -->)"
+        text, n = re.subn(marks, rf"\1\n{block}\n\2", text, count=1, flags=re.DOTALL)
+        print(f"README.md, {name}: {n}")
+    write_text(readme, text)
+    print(f"{shown}: {3 + len(figures)} files")
     for row in pairs[pairs["supported"]].to_dict("records"):
         print(
             f"supported: {row['set']}: {row['first']} - {row['second']}: {row['difference']:+.4f}"
