@@ -19,7 +19,7 @@ from typing import Any
 from dvc.dependency.param import ParamsDependency
 from dvc.dvcfile import load_file
 from dvc.exceptions import DvcException
-from dvc.repo import Repo
+from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
 from dvc.utils import serialize
@@ -353,11 +353,16 @@ def commit(root: Path = Path()) -> list[str]:
             }
             # With them the fingerprints of the code that they ran.
             code_cells = {name for name in stages if name.split("@")[0] in CODE} if ran else set()
-            for name in stages:
-                if name in ran | code_cells:
+            done = [stage for name, stage in stages.items() if name in ran | code_cells]
+            with lock_repo(repo):
+                for stage in done:
+                    stage.save()
                     # Without relinking, outputs keep their time of modification.
-                    repo.commit(name, force=True, relink=False)
-                    committed.append(name)
+                    stage.commit(relink=False)
+                if done:
+                    # Once, not for every cell: it parses and writes the whole dvc.lock.
+                    done[0].dvcfile.dump_stages(done, update_pipeline=False)
+            committed = [stage.addressing for stage in done]
     for mark in marks.values():
         mark.unlink()
     return committed
