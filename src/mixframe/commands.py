@@ -267,7 +267,8 @@ def use(name: str | None) -> None:
     from ruamel.yaml import YAML
 
     from mixframe.base.files import atomic_path
-    from mixframe.base.schema import read_yaml, validate
+    from mixframe.base.schema import validate
+    from mixframe.base.yamlfiles import read_yaml
     from mixframe.experiment import dag
     from mixframe.experiment.params import (
         Choice,
@@ -493,8 +494,8 @@ def check_corpora(preset: str | None) -> None:
 def new_corpora(name: str, base: str, entries: tuple[str, ...], alone: bool) -> None:
     """Write the preset NAME: a copy of BASE with further corpora, and their evaluation sets."""
     from mixframe.base.errors import MixframeError
-    from mixframe.base.files import atomic_path
-    from mixframe.base.schema import read_yaml
+    from mixframe.base.files import write_text
+    from mixframe.base.yamlfiles import parse_yaml
     from mixframe.corpora.entries import with_corpora
     from mixframe.experiment.params import PRESETS, need_project, preset_path, validate_preset
 
@@ -505,9 +506,8 @@ def new_corpora(name: str, base: str, entries: tuple[str, ...], alone: bool) -> 
     if path.exists():
         raise MixframeError(f"{path}: already there; nothing was written")
     text = with_corpora(preset_path(base), name, entries, alone)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-        validate_preset(read_yaml(temporary), path)
+    validate_preset(parse_yaml(text, path), path)
+    write_text(path, text)
     click.echo(f"{path}: with {', '.join(entries)}; edit path and trials of each there")
 
 

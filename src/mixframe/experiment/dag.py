@@ -28,7 +28,7 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.files import digest, json_text, write_text
 from mixframe.base.folders import STATE
 from mixframe.base.progress import log
-from mixframe.base.schema import read_yaml
+from mixframe.base.yamlfiles import read_yaml
 from mixframe.experiment import code, params
 from mixframe.experiment.templates import CODE, paths
 

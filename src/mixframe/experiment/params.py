@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 from mixframe.audio.splicing.params import Splice
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import Count, Positive, Section, Share, read_yaml, validate
+from mixframe.base.schema import Count, Positive, Section, Share, validate
+from mixframe.base.yamlfiles import read_yaml
 from mixframe.corpora.kinds import DownloadParams, ProtocolParams
 from mixframe.experiment.layout import HELDOUT
 from mixframe.metrics.params import Evaluate
@@ -261,11 +262,10 @@ def preset_path(name: str, root: Path = Path()) -> Path:
     Raises:
         MixframeError: there is none; the message lists those there are.
     """
-    path = root / PRESETS / f"{name}.yaml"
-    if not path.is_file():
-        names = sorted(p.stem for p in (root / PRESETS).glob("*.yaml"))
+    names = sorted(p.stem for p in (root / PRESETS).glob("*.yaml"))
+    if name not in names:
         raise MixframeError(f"preset = {name!r}: expected one of {', '.join(names)}")
-    return path
+    return root / PRESETS / f"{name}.yaml"
 
 
 def read_preset(name: str, root: Path = Path()) -> Preset:
