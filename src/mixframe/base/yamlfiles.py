@@ -110,7 +110,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     if len(content) > LARGEST:
         raise MixframeError(f"{path}: more than {LARGEST:,} bytes; expected YAML written by hand")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise MixframeError(
@@ -130,6 +130,7 @@ def parse_yaml(text: str, where: object) -> Any:
         MixframeError: not YAML, a key that is there twice, a tag, a character that is no text, or
             more than the limits; the message has `where` and the line.
     """
+    text = text.removeprefix("\ufeff")
     if bad := NO_TEXT.search(text):
         line = text.count("\n", 0, bad.start()) + 1
         raise MixframeError(f"{where}, line {line}: not text: character U+{ord(bad[0]):04X}")

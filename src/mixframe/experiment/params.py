@@ -164,6 +164,8 @@ class Preset(Section):
                 f"report.localiser = {self.report.localiser!r}: expected one of "
                 f"{', '.join(self.posttrain)}"
             )
+        if problem := _misplaced(self.grid, self.finetune):
+            raise ValueError(problem)
         return self
 
 
@@ -181,8 +183,16 @@ def check_grid(grid: Grid, preset: Preset) -> None:
     Raises:
         MixframeError: the first system that does not, what its encoder is and what it should be.
     """
+    if problem := _misplaced(grid, preset.finetune):
+        raise MixframeError(problem)
+
+
+def _misplaced(grid: Grid, finetune: Mapping[str, AnySystem]) -> str | None:
+    """Say which system of a grid is not where the grid says, if there is one."""
     for name in grid.system:
-        system = lookup(preset.finetune, name, "finetune")
+        if name not in finetune:
+            return f"finetune.{name}: not in the preset; expected one of {', '.join(finetune)}"
+        system = finetune[name]
         if name in grid.classical:
             fits, expected = system.starts_from is None, "a classical system"
         elif name in grid.foundation:
@@ -193,10 +203,9 @@ def check_grid(grid: Grid, preset: Preset) -> None:
             fits = system.starts_from == wanted
             expected = f"encoder {wanted}"
         if not fits:
-            found = f"encoder {system.starts_from}" if system.starts_from else system.kind
-            raise MixframeError(
-                f"finetune.{name} has {found}, but its place in the grid wants {expected}"
-            )
+            actual = f"encoder {system.starts_from}" if system.starts_from else system.kind
+            return f"finetune.{name} has {actual}, but its place in the grid wants {expected}"
+    return None
 
 
 def grid_differences(choice: Choice, preset: Preset) -> dict[str, tuple[Any, Any]]:
