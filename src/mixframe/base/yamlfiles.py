@@ -29,7 +29,7 @@ _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's parser, ten times as fast, where PyYAML has it."""
 
 
-class _Loader(Composer, _Parser):  # type: ignore[misc]
+class _Loader(Composer, _Parser):
     """Composes within the limits; by PyYAML's Python code, since that in C knows no limits."""
 
     def __init__(self, text: str, where: object) -> None:
@@ -62,7 +62,7 @@ class _Loader(Composer, _Parser):  # type: ignore[misc]
             self.sizes.setdefault(node, self.n_nodes - before)
         return node
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Compose a table; each of its keys is there once."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         lines: dict[Any, int] = {}
@@ -137,7 +137,7 @@ def parse_yaml(text: str, where: object) -> Any:
     try:
         return _Loader(text, where).get_single_data()
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise MixframeError(f"{where}, line {line}: not YAML: {error.problem}") from error
+        at = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise MixframeError(f"{where}, line {at}: not YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise MixframeError(f"{where}: not YAML: {error}") from error
