@@ -27,10 +27,10 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
     targets: set[Path] = set()
     for path in outputs:
         try:
-            # A circle of links is a RuntimeError.
+            # A circle of links is a RuntimeError, a zero byte in a name a ValueError.
             target = path.resolve()
             exists = target.exists()
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise MixframeError(f"{path}: {_reason(error)}; choose another name") from error
         if exists and (_identity(target) in files or not folders.isdisjoint(target.parents)):
             raise MixframeError(f"{path}: is read by this command; it is not overwritten")

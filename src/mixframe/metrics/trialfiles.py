@@ -30,6 +30,8 @@ NO_ATTACK = ("-", "bonafide")
 """What the attack field of bona fide trials holds."""
 SEPARATORS = {" ": "single spaces", ",": "commas", "\t": "tabs"}
 BOM = b"\xef\xbb\xbf"
+LARGEST_SCORE = 1e100
+"""Of a file, in size: sums and squares of larger ones leave float64."""
 SHOWN = 60
 """Characters of a bad line that a message repeats."""
 
@@ -306,6 +308,8 @@ def _checked(table: "pd.DataFrame", form: Format) -> tuple["pd.DataFrame", list[
     if "score" in table:
         numbers = np.array([_number(text) for text in table["score"]], dtype=np.float64)
         report(~np.isfinite(numbers), "score", "score {}, expected a finite number")
+        huge = np.isfinite(numbers) & (np.abs(numbers) > LARGEST_SCORE)
+        report(huge, "score", f"score {{}}, expected at most {LARGEST_SCORE:g} in size")
         table["score"] = numbers
     return table, problems
 
