@@ -117,6 +117,7 @@ def test_written_bytes(tmp_path):
         (HEADER + "a\tnan\n", ["line 2: score 'nan', expected a finite number"]),
         (HEADER + "a\t-inf\n", ["line 2: score '-inf', expected a finite number"]),
         (HEADER + "a\t1e999\n", ["line 2: score '1e999', expected a finite number"]),
+        (HEADER + "a\t-1e308\n", ["line 2: score '-1e308', expected at most 1e+100 in size"]),
         (HEADER + "a\t1\nb\t1\na\t2\n", ["line 4: trial 'a' is on line 2 already"]),
         (HEADER + "\t1\n", ["line 2: field 1 (utterance): empty"]),
         (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixframe.base.errors import MixframeError
@@ -98,11 +98,13 @@ def test_every_file_of_the_project_is_read_as_pyyaml_reads_it():
 plain = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), st.recursive(plain, lambda x: st.lists(x, max_size=3))))
 def test_what_pyyaml_writes_is_read_back(values):
     assert parse_yaml(yaml.safe_dump(values, allow_unicode=False), "x") == values
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5), st.integers(), min_size=1), st.data())
 def test_a_key_that_is_there_twice_is_refused_wherever_it_stands(values, data):
     twice = data.draw(st.sampled_from(sorted(values)))

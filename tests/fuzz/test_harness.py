@@ -47,5 +47,5 @@ def test_inputs_differ_from_the_good_ones_and_from_each_other():
 
     draw()
     assert len(seen) > 25
-    assert len(disturbances) > 20
+    assert len(disturbances) > 10
     assert values == {"a": {"b": [1, 2]}, "c": 1}

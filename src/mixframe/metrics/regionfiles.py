@@ -121,7 +121,7 @@ def read_regions(path: Path, nonspeech: Nonspeech = "bonafide") -> pd.DataFrame:
 def _form_of(path: Path) -> "Reader":
     first = trialfiles.first_line(path, "labels of regions")
     fields = first.split()
-    if fields[0] == "SPEAKER":
+    if fields[:1] == ["SPEAKER"]:
         return read_rttm
     if first.count(",") >= 3:
         return read_partialedit
