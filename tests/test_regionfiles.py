@@ -211,7 +211,7 @@ def test_frames_of_this_package(tmp_path):
         (["a 1 1"], "line 1: frame 1 of a, expected 0"),
         (["a 0 1", "b 0 1", "a 1 1"], "line 3: a comes back"),
         (["a 0 1", "a 1 nan"], "line 2: score nan, expected a finite number"),
-        (["a 0 1", "a 1 1e308"], "line 2: score 1e+308, expected at most 1e+100 in size"),
+        (["a 0 1", "a 1 1e308"], r"line 2: score 1e\+308, expected at most 1e\+100 in size"),
         (["a 0 1", "a 1 inf", "b 0 inf"], "line 2: score inf.*2 lines"),
         (["a 0 1", "a 1 x"], "line 2: score 'x', expected a number"),
         (["a 0 1", "a x 1"], "line 2: place 'x', expected a number"),
