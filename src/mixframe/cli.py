@@ -15,8 +15,7 @@ import click
 
 from mixframe import __version__
 from mixframe.base import isa
-from mixframe.base.errors import MixframeError
-from mixframe.base.files import REFUSALS
+from mixframe.base.errors import REFUSALS, MixframeError
 from mixframe.base.imports import importing
 from mixframe.base.progress import is_main
 

@@ -13,20 +13,7 @@ from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
-from mixframe.base.errors import MixframeError
-
-REFUSALS = {
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-}
-"""By which the system says that a place is not for writing; others may be mistakes of a program."""
+from mixframe.base.errors import REFUSALS, MixframeError
 
 
 @contextmanager
