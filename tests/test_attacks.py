@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import read_yaml, validate
+from mixframe.base.schema import validate
+from mixframe.base.yamlfiles import read_yaml
 from mixframe.corpora.demo import attacks
 from mixframe.corpora.demo.attacks import ATTACKS, analysis
 from mixframe.corpora.demo.attacks.context import Context, VoiceStatistics, Wave

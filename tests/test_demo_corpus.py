@@ -15,7 +15,8 @@ from mixframe.audio import manifest
 from mixframe.audio.frames import FrameGrid
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, TarWriter, read, tar_writer
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import read_yaml, validate
+from mixframe.base.schema import validate
+from mixframe.base.yamlfiles import read_yaml
 from mixframe.corpora.demo import corpus, signal
 from mixframe.corpora.demo.attacks import ATTACKS
 from mixframe.corpora.demo.attacks.context import Context

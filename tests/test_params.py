@@ -1,6 +1,8 @@
 """Presets are complete and every mistake is named with its key, its value and the choices."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,18 @@ def test_params_yaml_begins_with_the_preset_and_its_grid_is_in_it():
     preset = params.read_preset(choice.preset, ROOT)
     assert set(choice.grid.system) <= set(preset.finetune)
     assert set(choice.grid.posttrained) <= set(preset.posttrain)
+
+
+def lora(values):
+    return values["finetune"]["lora"]["adapter"]
+
+
+def shape(values):
+    return values["pretrain"]["architecture"]
+
+
+def targets(values):
+    return values["pretrain"]["targets"]
 
 
 def change(tmp_path, edit):
@@ -81,10 +95,90 @@ def change(tmp_path, edit):
         (lambda v: v["report"].update(localiser="x"), "report.localiser = 'x': expected one of"),
         (lambda v: v["pretrain"].update(kind="magic"), "'scratch', 'hub', 'folder'"),
         (lambda v: v["posttrain"]["mfpt"]["train"].update(lr=float("nan")), "train.lr = nan"),
+        (lambda v: lora(v).update(targets=[]), "adapter.lora.targets = []: list should have at"),
+        (
+            lambda v: v["finetune"]["lora"].update(class_weights=[1.0]),
+            "class_weights = [1.0]: expected auto, or two numbers: [spoof, bonafide]",
+        ),
+        (
+            lambda v: shape(v).update(conv_strides=[5, 2]),
+            "conv_kernels [10, 3, 3, 3, 3, 2, 2] and conv_strides [5, 2] are not equally many",
+        ),
+        (
+            lambda v: shape(v).update(conv_kernels=[], conv_strides=[]),
+            "architecture.conv_kernels = []: list should have at least 1 item",
+        ),
+        (lambda v: shape(v).update(heads=3), "heads 3 does not divide hidden 32"),
+        (lambda v: shape(v).update(position_groups=5), "position_groups 5 does not divide hidden"),
+        (
+            lambda v: shape(v).update(conv_kernels=[99999, 3, 3, 3, 3, 2, 2]),
+            "crop_seconds 1.0 is 16000 samples, but one frame of architecture sees 100389",
+        ),
+        (
+            lambda v: v["pretrain"].update(crop_seconds=0.02),
+            "crop_seconds 0.02 is 320 samples, but one frame of architecture sees 400",
+        ),
+        (
+            lambda v: v["finetune"]["lora"].update(crop_seconds=0.02),
+            "finetune.lora.crop_seconds = 0.02: 320 samples, but one frame of "
+            "pretrain.architecture sees 400",
+        ),
+        (lambda v: v["score"].update(max_seconds=0.02), "score.max_seconds = 0.02: 320 samples"),
+        (
+            lambda v: v["splice"]["mfpt"].update(max_seconds=0.02),
+            "splice.mfpt.max_seconds = 0.02: 320 samples",
+        ),
+        (lambda v: targets(v).update(n_mfcc=41), "n_mfcc 41 exceeds n_mels 40"),
+        (lambda v: targets(v).update(cluster_frames=15), "cluster_frames 15 are fewer than clust"),
+        (lambda v: v["finetune"]["lfcc"].update(n_lfcc=21), "n_lfcc 21 exceeds n_filter 20"),
+        (lambda v: v["finetune"]["lfcc"].update(max_frames=7), "max_frames 7 are fewer than comp"),
+        (
+            lambda v: v["finetune"]["mfpt_fgfm"]["head"].update(squeeze=17),
+            "squeeze 17 leaves nothing of dim 16",
+        ),
+        *(
+            (lambda v, seed=seed: v.update(seed=seed), f"seed = {seed!r}: input should be")
+            for seed in (-1, 1.0, 2**32, 10**23)
+        ),
+        *(
+            (
+                lambda v, seed=seed: v["grid"].update(seed=[0, seed]),
+                f"grid.seed.1 = {seed!r}: input should be",
+            )
+            for seed in (-1, 1.0, 2**32, 10**23)
+        ),
+        (
+            lambda v: v["grid"].update(system=["nowhere"], classical=["nowhere"]),
+            "must list exactly the systems",
+        ),
+        (lambda v: v["finetune"].pop("lfcc"), "finetune.lfcc: not in the preset; expected one of"),
+        (
+            lambda v: v["grid"].update(voting=["lora"]),
+            "finetune.lora is in grid.voting, but has no head that votes for frames",
+        ),
     ],
 )
 def test_a_mistake_is_named(tmp_path, edit, expected):
     assert expected in change(tmp_path, edit)
+
+
+def test_what_no_model_can_be_made_of_is_said_without_torch_and_transformers(tmp_path):
+    values = yaml.safe_load((ROOT / "presets" / "smoke.yaml").read_text())
+    shape(values).update(heads=3)
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "smoke.yaml").write_text(yaml.safe_dump(values))
+    choice = {"preset": "smoke", "base": "smoke", "grid": values["grid"]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(choice))
+    script = (
+        "import sys; from click.testing import CliRunner; from mixframe.cli import main\n"
+        "result = CliRunner().invoke(main, sys.argv[1:])\n"
+        "print(result.exit_code, result.stderr, 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script, "pretrain"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("1 ")
+    assert "heads 3 does not divide hidden 32" in done.stdout
+    assert done.stdout.endswith("False\n")
 
 
 def test_all_mistakes_come_at_once(tmp_path):

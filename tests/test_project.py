@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import read_yaml
+from mixframe.base.yamlfiles import read_yaml
 from mixframe.experiment import code, project
 from mixframe.experiment.params import read_preset
 

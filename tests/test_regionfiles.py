@@ -211,6 +211,7 @@ def test_frames_of_this_package(tmp_path):
         (["a 1 1"], "line 1: frame 1 of a, expected 0"),
         (["a 0 1", "b 0 1", "a 1 1"], "line 3: a comes back"),
         (["a 0 1", "a 1 nan"], "line 2: score nan, expected a finite number"),
+        (["a 0 1", "a 1 1e308"], r"line 2: score 1e\+308, expected at most 1e\+100 in size"),
         (["a 0 1", "a 1 inf", "b 0 inf"], "line 2: score inf.*2 lines"),
         (["a 0 1", "a 1 x"], "line 2: score 'x', expected a number"),
         (["a 0 1", "a x 1"], "line 2: place 'x', expected a number"),
@@ -229,3 +230,9 @@ def test_a_fault_in_scores_is_named_with_its_line(lines, message, tmp_path):
     with pytest.raises(MixframeError, match=message) as raised:
         read_frames(path)
     assert str(path) in str(raised.value)
+
+
+def test_a_blank_first_line_is_no_known_form(tmp_path):
+    path = write(tmp_path / "labels", f" \n{LLAMA}")
+    with pytest.raises(MixframeError, match=r"labels, line 1: 0 columns in ' '; expected RTTM"):
+        read_regions(path)

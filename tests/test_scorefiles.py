@@ -270,3 +270,12 @@ def test_sign_warning():
     assert warning is not None
     assert "EER 73.10 % is above 50 %" in warning
     assert "sign" in warning
+
+
+def test_scores_of_which_no_figures_can_be_made_are_refused():
+    keys = pd.DataFrame({"trial": ["a", "b"], "label": ["bonafide", "spoof"]})
+    align(keys.assign(score=[1e100, -1e100]).drop(columns="label"), keys)
+    for score in (1e308, -1e308, 1.1e100):
+        scores = keys.assign(score=[score, 0.0]).drop(columns="label")
+        with pytest.raises(MixframeError, match=r"1 scores are above 1e\+100 in size: a"):
+            align(scores, keys)

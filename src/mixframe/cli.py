@@ -4,6 +4,8 @@ import ast
 import os
 import sys
 import time
+import traceback
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +15,7 @@ import click
 
 from mixframe import __version__
 from mixframe.base import isa
-from mixframe.base.errors import MixframeError
+from mixframe.base.errors import REFUSALS, MixframeError
 from mixframe.base.imports import importing
 from mixframe.base.progress import is_main
 
@@ -88,6 +90,25 @@ class Commands(click.Group):
             return args[0], import_module("mixframe.commands").COMMANDS[args[0]], args[1:]
         return super().resolve_command(ctx, args)
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run from the command line; where the system refuses a file, that becomes a message.
+
+        So does a standard output that is full or closed. A reader that has gone (`| head`) is no
+        error to speak of, and click ends with 1.
+        """
+        if sys.stdout is None:
+            # What is printed fails, in the place of going nowhere.
+            sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            message = _refusal(error)
+            if message is None:
+                raise
+            with suppress(OSError):
+                click.echo(f"mixframe: {message}", err=True)
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a MixframeError becomes a message on standard error."""
         os.environ.update(ENVIRONMENT)
@@ -99,6 +120,18 @@ class Commands(click.Group):
             time.sleep(0 if is_main() else 2)
             click.echo(f"mixframe: {error}", err=True)
             ctx.exit(1)
+
+
+def _refusal(error: OSError) -> str | None:
+    """Say what the system refuses: standard output, or a file; None for what may be a mistake."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if frame.f_code is click.echo.__code__:
+        # Python flushes once more at its end, and would say in its own words that it fails.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return f"standard output: {error.strerror}; what was printed is lost"
+    if error.errno in REFUSALS and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,7 +3,6 @@
 Each imports what it needs when it runs, so that help and messages come at once.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable
@@ -54,16 +53,22 @@ def _inputs(keys: Path, workers: int | None, options: dict[str, Any]) -> Any:
     return Inputs(keys, workers=workers, **{name: options[name] for name in names})
 
 
+def _check_json(json_file: str | None, *inputs: Path | None) -> None:
+    """Check that --json may be written, and is none of the files that the command reads."""
+    from mixframe.base.outputs import check_outputs
+
+    if json_file not in (None, "-"):
+        check_outputs([Path(json_file)], [path for path in inputs if path])
+
+
 def _say(figures: dict[str, Any], text: str, json_file: str | None) -> None:
     """Print figures and warnings, and write them as JSON where asked to."""
-    if json_file == "-":
-        click.echo(json.dumps(figures, indent=2, allow_nan=False))
-    else:
-        click.echo(text)
-    if json_file not in (None, "-"):
-        from mixframe.base.files import write_json
+    from mixframe.base.files import json_text
+    from mixframe.base.outputs import write_output
 
-        write_json(Path(json_file), figures)
+    if json_file not in (None, "-"):
+        write_output(Path(json_file), json_text(figures))
+    click.echo(json_text(figures).rstrip() if json_file == "-" else text)
     for warning in figures["warnings"]:
         click.echo(f"mixframe: warning: {warning}", err=True)
 
@@ -119,6 +124,10 @@ def evaluate(
     --system NAME --help`).
     """
     columns = by.split(",") if by else []
+    _check_json(
+        *(options["json"], scores, keys, asv, asv_keys, dev, dev_keys),
+        *(frames, regions, dev_frames, dev_regions),
+    )
     of_frames = {key: options.pop(key) for key in ("resolution", "step", "nonspeech", "min_iou")}
     if frames is not None and regions is not None:
         if scores or dev or dev_keys or asv or asv_keys:
@@ -195,6 +204,7 @@ def compare(first: Path, second: Path, keys: Path, workers: int, **options: Any)
     """
     from mixframe.metrics import scorecard
 
+    _check_json(options["json"], first, second, keys)
     figures = scorecard.compare(first, second, _inputs(keys, workers, options))
     _say(figures, scorecard.comparison_text(figures), options["json"])
 
@@ -240,13 +250,15 @@ def fuse(
     """
     if len(dev) != len(scores):
         raise click.UsageError(f"{len(scores)} score files, but {len(dev)} of the dev set")
+    from mixframe.base.outputs import check_outputs
     from mixframe.metrics import fusion
     from mixframe.metrics.detection import eer
     from mixframe.metrics.scorefiles import write_scores
 
+    check_outputs([output], [*scores, keys, *dev, dev_keys])
     table = fusion.read(scores, keys, subset)
     fused, llr = fusion.fuse(table, fusion.read(dev, dev_keys, dev_subset))
-    write_scores(output, table["trial"].tolist(), llr)
+    write_scores(output.resolve(), table["trial"].tolist(), llr)
     bonafide = table["label"] == "bonafide"
     click.echo("EER, %   weight  system")
     for number, (path, weight) in enumerate(zip(scores, fused.weights, strict=True)):
@@ -267,7 +279,8 @@ def use(name: str | None) -> None:
     from ruamel.yaml import YAML
 
     from mixframe.base.files import atomic_path
-    from mixframe.base.schema import read_yaml, validate
+    from mixframe.base.schema import validate
+    from mixframe.base.yamlfiles import read_yaml
     from mixframe.experiment import dag
     from mixframe.experiment.params import (
         Choice,
@@ -493,8 +506,8 @@ def check_corpora(preset: str | None) -> None:
 def new_corpora(name: str, base: str, entries: tuple[str, ...], alone: bool) -> None:
     """Write the preset NAME: a copy of BASE with further corpora, and their evaluation sets."""
     from mixframe.base.errors import MixframeError
-    from mixframe.base.files import atomic_path
-    from mixframe.base.schema import read_yaml
+    from mixframe.base.files import write_text
+    from mixframe.base.yamlfiles import parse_yaml
     from mixframe.corpora.entries import with_corpora
     from mixframe.experiment.params import PRESETS, need_project, preset_path, validate_preset
 
@@ -505,9 +518,8 @@ def new_corpora(name: str, base: str, entries: tuple[str, ...], alone: bool) -> 
     if path.exists():
         raise MixframeError(f"{path}: already there; nothing was written")
     text = with_corpora(preset_path(base), name, entries, alone)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-        validate_preset(read_yaml(temporary), path)
+    validate_preset(parse_yaml(text, path), path)
+    write_text(path, text)
     click.echo(f"{path}: with {', '.join(entries)}; edit path and trials of each there")
 
 

@@ -266,12 +266,12 @@ def test_nothing_is_written_over_a_recording_or_a_device(
     picture.write_bytes(before)
     model = ["--model", bundle("mfpt")]
     for options, said in (
-        (["--json", speech / "a.wav"], "is one of the recordings"),
-        (["--json", link], "is one of the recordings"),
+        (["--json", speech / "a.wav"], "is read by this command"),
+        (["--json", link], "is read by this command"),
         (["--csv", fifo], "no regular file"),
         (["--html", tmp_path], "no regular file"),
         (["--csv", tmp_path / "x", "--json", tmp_path / "x"], "written twice"),
-        ([picture, "--plot", tmp_path], "is one of the recordings"),
+        ([picture, "--plot", tmp_path], "is read by this command"),
     ):
         refused = run(speech / "a.wav", *model, *options)
         assert refused.exit_code == 1

@@ -10,7 +10,8 @@ from mixframe.audio import manifest
 from mixframe.audio.io import tar_writer
 from mixframe.base.errors import MixframeError
 from mixframe.base.folders import located
-from mixframe.base.schema import read_yaml, validate
+from mixframe.base.schema import validate
+from mixframe.base.yamlfiles import read_yaml
 from mixframe.corpora import table
 from mixframe.corpora.check import contamination, look
 from tests.corpora.layouts import LAYOUTS, build, sound

@@ -1,6 +1,20 @@
 """The one error type a user sees: a message that names the place, what was found and what to do."""
 
+import errno
 from collections.abc import Sequence
+
+REFUSALS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""By which the system says that a place is not for writing; others may be mistakes of a program."""
 
 
 class MixframeError(Exception):

@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
-from mixframe.base.errors import MixframeError
+from mixframe.base.errors import REFUSALS, MixframeError
 
 
 @contextmanager
@@ -24,14 +24,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     error the temporary file is removed and an earlier `path` stays as it was.
 
     Raises:
-        MixframeError: the disk is full.
+        MixframeError: the disk is full, or the place is read-only, no folder, or too long a name.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_file(path, path.parent)
         yield temporary
         # mkstemp makes files only the owner can read; results are for the whole group.
         umask = os.umask(0)
@@ -39,14 +38,29 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise MixframeError(
-            f"{path}: no space left on the disk of {path.parent} "
-            f"({free_bytes(path.parent) / 2**20:.0f} MiB free); nothing was written"
-        ) from error
+        if error.errno == errno.ENOSPC:
+            raise MixframeError(
+                f"{path}: no space left on the disk of {path.parent} "
+                f"({free_bytes(path.parent) / 2**20:.0f} MiB free); nothing was written"
+            ) from error
+        raise_refused(error, str(path))
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def temporary_file(path: Path, folder: Path) -> Path:
+    """Make an empty file in `folder` with a new name that tells what it will become: `path`."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.stem[:40]}.", suffix=path.suffix)
+    os.close(handle)
+    return Path(name)
+
+
+def raise_refused(error: OSError, what: str) -> NoReturn:
+    """Raise a MixframeError about `what` if the system refuses a place, else `error` itself."""
+    if error.errno not in REFUSALS:
+        raise error
+    raise MixframeError(f"{what}: {error.filename}: {error.strerror}") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -133,17 +147,19 @@ def stage_lock(path: Path, what: str, wait: float = 0) -> Iterator[None]:
     on the same state. The lock is the operating system's, so it goes with the process that held it.
 
     Raises:
-        MixframeError: another process holds it.
+        MixframeError: another process holds it, or the place of the lock is read-only.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=wait)
     except Timeout as error:
         raise MixframeError(
             f"{what}: another process is running this stage (lock {path}); "
             "wait for it to end, or end it"
         ) from error
+    except OSError as error:
+        raise_refused(error, what)
     try:
         yield
     finally:

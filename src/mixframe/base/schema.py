@@ -1,13 +1,10 @@
 """The base of every typed section of a preset, and messages that name key, value and choices."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -24,6 +21,8 @@ S = TypeVar("S", bound="Section")
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every generator takes: those of scikit-learn take 32 bits."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Above0 = Annotated[float, Field(gt=0)]
 AtLeast0 = Annotated[float, Field(ge=0)]
@@ -82,30 +81,6 @@ class OneOf:
         """Read the key as the section that its own `key` names."""
         choices = {name: handler.generate_schema(one) for name, one in self.table.items()}
         return tagged_union_schema(choices, discriminator=self.key)
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads 2e-06, as DVC writes it, as a number; in YAML 1.1 a number needs a point."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-def read_yaml(path: Path) -> Any:
-    """Read a YAML file.
-
-    Raises:
-        MixframeError: the file is missing or not YAML; the message has the line.
-    """
-    if not path.is_file():
-        raise MixframeError(f"{path}: no such file")
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise MixframeError(f"{path}, line {line}: not YAML: {error.problem}") from error
 
 
 def validate(model: type[S], value: Any, where: str) -> S:

@@ -8,12 +8,13 @@ import click
 
 from mixframe.audio.stream import AudioStream
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import atomic_path, write_text
+from mixframe.base.files import atomic_path
+from mixframe.base.outputs import check_outputs, write_output
 from mixframe.base.progress import log, progress
 from mixframe.bundle import output, page, picture
 from mixframe.bundle.analysis import Analysis, Picture, Result, Rule
 from mixframe.bundle.detector import Detector
-from mixframe.bundle.inputs import STANDARD, check_outputs, shown
+from mixframe.bundle.inputs import STANDARD, shown
 
 FORMATS = ("png", "svg")
 """Of drawings."""
@@ -101,7 +102,7 @@ def run(detector: Detector, files: Sequence[Path], rule: Rule, outputs: Outputs)
         if kind in outputs.standard:
             click.echo(make(), nl=False)
         elif (path := getattr(outputs, kind)) is not None:
-            write_text(path, make())
+            write_output(path, make())
     if not outputs.standard:
         click.echo(output.table(results))
         click.echo(output.about(detector.contents))
@@ -169,7 +170,7 @@ def _judge(
 def _draw(result: Result, seen: Picture, paths: Sequence[Path]) -> None:
     drawn = picture.encoded(picture.draw_recording(result, seen))
     for path in paths:
-        with atomic_path(path) as temporary:
+        with atomic_path(path.resolve()) as temporary:
             temporary.write_bytes(drawn[path.suffix])
 
 

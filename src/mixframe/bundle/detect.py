@@ -107,7 +107,7 @@ def detect(
 
     rule = Rule(**{key: options.pop(key) for key in Rule.model_fields})
     files, outputs = list(listed(names, sys.stdin.buffer)), Outputs(**options)
-    outputs.check(files)
+    outputs.check([*files, model])
     results = run(Detector.load(model, device), files, rule, outputs)
     if fail_on_spoof and any(result.decision == "spoof" for result in results):
         sys.exit(SPOOFED)

@@ -49,14 +49,16 @@ def export(
         raise click.UsageError("--dry-run goes with --push OWNER/NAME")
     if system is None and not push and not torchscript:
         raise click.UsageError("give --system NAME; --push and --torchscript take a bundle as well")
+    if torchscript:
+        from mixframe.bundle.script import check_new, write_script
+
+        check_new(torchscript)
     if system is not None:
         from mixframe.bundle.writing import write_bundle
 
         contents = write_bundle(system, preset, seed, folder, license_name)
         click.echo(f"{folder}: {contents.name}, {len(contents.files)} files of weights")
     if torchscript:
-        from mixframe.bundle.script import write_script
-
         write_script(folder, torchscript)
         click.echo(f"{torchscript}: (n,) samples at 16 kHz to a score")
     if push:

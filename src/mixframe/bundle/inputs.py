@@ -1,10 +1,8 @@
-"""The files that a command names: folders walked, a list read; and where its output may go."""
+"""The files that a command names: folders walked, a list read."""
 
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-from mixframe.base.errors import MixframeError
 
 _SUFFIXES = """
 .3gp .aac .ac3 .aif .aifc .aiff .amr .au .avi .caf .flac .flv .gsm .m4a .m4b .m4v .mka .mkv .mov
@@ -62,22 +60,3 @@ def _walked(path: Path) -> Iterator[Path]:
 def shown(path: Path) -> str:
     """Return a path as text; bytes of its name that are no UTF-8 are replaced."""
     return os.fsencode(path).decode("utf-8", "replace")
-
-
-def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Check that nothing is written over what is read, or over what is no regular file.
-
-    Raises:
-        MixframeError: it would be, or two outputs are the same file.
-    """
-    read = {path.resolve() for path in inputs}
-    written = set()
-    for path in outputs:
-        target = path.resolve()
-        if target in read:
-            raise MixframeError(f"{path}: is one of the recordings; it is not overwritten")
-        if target.exists() and not target.is_file():
-            raise MixframeError(f"{path}: exists and is no regular file; choose another name")
-        if target in written:
-            raise MixframeError(f"{path}: is to be written twice; give each output its own name")
-        written.add(target)

@@ -1,5 +1,6 @@
 """A whole detector as TorchScript: one file that scores with torch alone."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path
+from mixframe.base.outputs import check_outputs
 from mixframe.bundle.detector import Detector
 from mixframe.models.detector import BONAFIDE, SPOOF
 from mixframe.models.detector import Detector as Network
@@ -58,6 +60,17 @@ class _Whole(nn.Module):
         return self.network(heard[None])[0]
 
 
+def check_new(path: Path) -> None:
+    """Check that a new file can be made.
+
+    Raises:
+        MixframeError: it is there already, or cannot be made at its place.
+    """
+    if os.path.lexists(path):
+        raise MixframeError(f"{path}: is there already; give the name of a new file")
+    check_outputs([path])
+
+
 def write_script(folder: Path, path: Path) -> None:
     """Write the detector of a bundle as TorchScript.
 
@@ -65,11 +78,10 @@ def write_script(folder: Path, path: Path) -> None:
     `Detector.score`; unlike a bundle the file holds code, so load it from people you trust only.
 
     Raises:
-        MixframeError: the file is there already, the bundle is not whole, or its system is not an
-            encoder with a head.
+        MixframeError: the file is there already or cannot be made, the bundle is not whole, or its
+            system is not an encoder with a head.
     """
-    if path.exists():
-        raise MixframeError(f"{path}: is there already; give the name of a new file")
+    check_new(path)
     detector = Detector.load(folder, device="cpu")
     network = detector.network
     if not isinstance(network, Network):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import read_yaml
+from mixframe.base.yamlfiles import read_yaml
 
 ENTRIES = Path("presets") / "corpora"
 

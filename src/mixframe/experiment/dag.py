@@ -28,7 +28,7 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.files import digest, json_text, write_text
 from mixframe.base.folders import STATE
 from mixframe.base.progress import log
-from mixframe.base.schema import read_yaml
+from mixframe.base.yamlfiles import read_yaml
 from mixframe.experiment import code, params
 from mixframe.experiment.templates import CODE, paths
 
@@ -100,6 +100,9 @@ class Stage:
 
 @contextmanager
 def _repo(root: Path) -> Iterator[Repo]:
+    # Else DVC says in its own words what is missing, or stops at a file that nothing makes.
+    choice = params.read_choice(root)
+    params.check_grid(choice.grid, params.read_preset(choice.preset, root))
     # DVC parses the whole preset anew for each cell, some 0.05 s a time.
     loaders = dict(serialize.LOADERS)
     serialize.LOADERS[".yaml"] = cache(serialize.load_yaml)
@@ -117,8 +120,8 @@ def read_stages(root: Path = Path()) -> list[Stage]:
     """Read dvc.yaml through DVC's index, but for the stage that fingerprints code.
 
     Raises:
-        MixframeError: DVC cannot read it, or an output's path is made of something else than the
-            dimensions.
+        MixframeError: DVC cannot read it, params.yaml or the preset is not valid, or an output's
+            path is made of something else than the dimensions.
     """
     with _repo(root) as repo:
         return _stages(repo, root)
@@ -226,7 +229,7 @@ def make_folders(root: Path = Path()) -> None:
     folder without files can be. Fingerprints of code are written for the same reason.
 
     Raises:
-        MixframeError: DVC cannot read the pipeline, or the preset is not valid.
+        MixframeError: DVC cannot read the pipeline, params.yaml or the preset is not valid.
     """
     with _repo(root) as repo:
         _write_code(repo, root)
@@ -244,7 +247,7 @@ def write_code(root: Path = Path(), folders: Sequence[str] = CODE) -> None:
         folders: which of `CODE` to write.
 
     Raises:
-        MixframeError: DVC cannot read the pipeline, or the preset is not valid.
+        MixframeError: DVC cannot read the pipeline, params.yaml or the preset is not valid.
     """
     with _repo(root) as repo:
         _write_code(repo, root, folders)
@@ -300,7 +303,7 @@ def follow_dvc(root: Path = Path()) -> None:
     one that is up to date the trigger is older, and so are its inputs.
 
     Raises:
-        MixframeError: DVC cannot read the pipeline, or the preset is not valid.
+        MixframeError: DVC cannot read the pipeline, params.yaml or the preset is not valid.
     """
     write_code(root)
     commit(root)

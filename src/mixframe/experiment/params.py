@@ -10,15 +10,17 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from mixframe.audio.io import SAMPLE_RATE
 from mixframe.audio.splicing.params import Splice
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import Count, Positive, Section, Share, read_yaml, validate
+from mixframe.base.schema import Count, Positive, Section, Seed, Share, validate
+from mixframe.base.yamlfiles import read_yaml
 from mixframe.corpora.kinds import DownloadParams, ProtocolParams
 from mixframe.experiment.layout import HELDOUT
 from mixframe.metrics.params import Evaluate
 from mixframe.models.params import Encoder
-from mixframe.training.params import Foundation, Posttrain, Score
+from mixframe.training.params import Foundation, Posttrain, Score, Scratch, UtteranceTraining
 from mixframe.training.systems import AnySystem
 
 PRESETS = Path("presets")
@@ -95,7 +97,7 @@ class Grid(Section):
     borrowing: list[str]
     lender: str
     voting: list[str]
-    seed: Annotated[list[Count], Field(min_length=1)]
+    seed: Annotated[list[Seed], Field(min_length=1)]
     set: list[str]
 
     @model_validator(mode="after")
@@ -129,7 +131,7 @@ class Preset(Section):
     title: str
     base: str
     grid: Grid
-    seed: Count
+    seed: Seed
     compute: Compute
     download: dict[str, DownloadParams]
     protocol: Protocol
@@ -163,7 +165,33 @@ class Preset(Section):
                 f"report.localiser = {self.report.localiser!r}: expected one of "
                 f"{', '.join(self.posttrain)}"
             )
+        if problem := _misplaced(self.grid, self.finetune):
+            raise ValueError(problem)
         return self
+
+    @model_validator(mode="after")
+    def _fits_the_encoder(self) -> Self:
+        if not isinstance(self.pretrain, Scratch):
+            # What a model that was trained elsewhere is like stands in its files.
+            return self
+        shape = self.pretrain.architecture
+        for key, seconds in self._heard().items():
+            if int(seconds * SAMPLE_RATE) < shape.receptive_field:
+                raise ValueError(
+                    f"{key} = {seconds}: {int(seconds * SAMPLE_RATE)} samples, but one frame of "
+                    f"pretrain.architecture sees {shape.receptive_field}"
+                )
+        return self
+
+    def _heard(self) -> dict[str, float]:
+        """Return how much the encoder hears at once, in seconds, by key."""
+        crops = {
+            f"finetune.{name}.crop_seconds": system.crop_seconds
+            for name, system in self.finetune.items()
+            if isinstance(system, UtteranceTraining)
+        }
+        splices = {f"splice.{name}.max_seconds": s.max_seconds for name, s in self.splice.items()}
+        return {**splices, **crops, "score.max_seconds": self.score.max_seconds}
 
 
 class Choice(Section):
@@ -180,8 +208,16 @@ def check_grid(grid: Grid, preset: Preset) -> None:
     Raises:
         MixframeError: the first system that does not, what its encoder is and what it should be.
     """
+    if problem := _misplaced(grid, preset.finetune):
+        raise MixframeError(problem)
+
+
+def _misplaced(grid: Grid, finetune: Mapping[str, AnySystem]) -> str | None:
+    """Say which system of a grid is not where the grid says, if there is one."""
     for name in grid.system:
-        system = lookup(preset.finetune, name, "finetune")
+        if name not in finetune:
+            return f"finetune.{name}: not in the preset; expected one of {', '.join(finetune)}"
+        system = finetune[name]
         if name in grid.classical:
             fits, expected = system.starts_from is None, "a classical system"
         elif name in grid.foundation:
@@ -191,11 +227,12 @@ def check_grid(grid: Grid, preset: Preset) -> None:
             wanted = name if name in grid.posttrained else grid.lender
             fits = system.starts_from == wanted
             expected = f"encoder {wanted}"
+        if name in grid.voting and not system.votes_for_frames:
+            return f"finetune.{name} is in grid.voting, but has no head that votes for frames"
         if not fits:
-            found = f"encoder {system.starts_from}" if system.starts_from else system.kind
-            raise MixframeError(
-                f"finetune.{name} has {found}, but its place in the grid wants {expected}"
-            )
+            actual = f"encoder {system.starts_from}" if system.starts_from else system.kind
+            return f"finetune.{name} has {actual}, but its place in the grid wants {expected}"
+    return None
 
 
 def grid_differences(choice: Choice, preset: Preset) -> dict[str, tuple[Any, Any]]:
@@ -261,11 +298,10 @@ def preset_path(name: str, root: Path = Path()) -> Path:
     Raises:
         MixframeError: there is none; the message lists those there are.
     """
-    path = root / PRESETS / f"{name}.yaml"
-    if not path.is_file():
-        names = sorted(p.stem for p in (root / PRESETS).glob("*.yaml"))
+    names = sorted(p.stem for p in (root / PRESETS).glob("*.yaml"))
+    if name not in names:
         raise MixframeError(f"preset = {name!r}: expected one of {', '.join(names)}")
-    return path
+    return root / PRESETS / f"{name}.yaml"
 
 
 def read_preset(name: str, root: Path = Path()) -> Preset:

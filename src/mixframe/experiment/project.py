@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import write_text
 from mixframe.base.schema import Section
+from mixframe.base.yamlfiles import parse_yaml
 from mixframe.experiment.code import PACKAGE, VERSION, version_text
 from mixframe.experiment.params import (
     BASE_SECTIONS,
@@ -150,7 +151,7 @@ def new(
         after = [name for system in before for name in (system, *variants.get(system, []))]
         if after != before:
             text.refill(f"grid.{key}", after)
-    written = validate_preset(yaml.safe_load(str(text)), path, root)
+    written = validate_preset(parse_yaml(str(text), path), path, root)
     check_grid(written.grid, written)
     write_text(path, str(text))
     return path
@@ -193,8 +194,8 @@ def _parse_vary(item: str, preset: Preset) -> _Change:
     value_of(preset, f"{section}.{system}.{key}")
     try:
         # As a list, so that a value may be a list itself: [1.0, 9.0].
-        values = YAML(typ="safe", pure=True).load(f"[{text}]")
-    except YAMLError as error:
+        values = parse_yaml(f"[{text}]", item)
+    except MixframeError as error:
         raise MixframeError(f"{item!r}: {text!r} is not a list of YAML values") from error
     if not isinstance(values, list) or not values:
         raise MixframeError(f"{item!r}: {text!r} is not a list of YAML values")

@@ -121,7 +121,7 @@ def read_regions(path: Path, nonspeech: Nonspeech = "bonafide") -> pd.DataFrame:
 def _form_of(path: Path) -> "Reader":
     first = trialfiles.first_line(path, "labels of regions")
     fields = first.split()
-    if fields[0] == "SPEAKER":
+    if fields[:1] == ["SPEAKER"]:
         return read_rttm
     if first.count(",") >= 3:
         return read_partialedit
@@ -426,6 +426,9 @@ def read_frames(path: Path) -> FrameScores:
     back[heads] = pd.Series(blocks).duplicated().to_numpy()
     report(back, lambda row: f"{words[codes[row]]} comes back after other utterances")
     report(~np.isfinite(scores), lambda row: f"score {scores[row]}, expected a finite number")
+    most = trialfiles.LARGEST_SCORE
+    huge = np.isfinite(scores) & (np.abs(scores) > most)
+    report(huge, lambda row: f"score {scores[row]}, expected at most {most:g} in size")
     counts = np.diff(np.append(heads, codes.size))
     if counted:
         expected = np.arange(codes.size) - np.repeat(heads, counts)
@@ -535,8 +538,11 @@ def _of_parquet(path: Path) -> FrameScores:
             row = int(wrong.argmax())
             raise MixframeError(f"{path}, row {row}: {names[row]} {what}")
     scores = np.concatenate(table["scores"].to_numpy()).astype(np.float64)
-    bad = ~np.isfinite(scores)
+    bad = ~(np.abs(scores) <= trialfiles.LARGEST_SCORE)
     if bad.any():
         row = int(np.searchsorted(np.cumsum(counts), bad.argmax(), side="right"))
-        raise MixframeError(f"{path}, row {row}: {names[row]}: a score is NaN or infinite")
+        raise MixframeError(
+            f"{path}, row {row}: {names[row]}: a score is NaN, infinite or above "
+            f"{trialfiles.LARGEST_SCORE:g} in size"
+        )
     return FrameScores(names, counts, None, scores)

@@ -117,7 +117,7 @@ def align(scores: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
     Raises:
         MixframeError: trials without a score, scores without a trial, repeated trials, labels
             that disagree (up to five named, with the count), a label other than bonafide and
-            spoof, a class without a trial, or a score that is NaN or infinite.
+            spoof, a class without a trial, or a score that is NaN, infinite or too large.
     """
     problems = []
     for table, name in ((scores, "scores"), (keys, "keys")):
@@ -139,9 +139,14 @@ def align(scores: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
     for label in LABELS:
         if not (keys["label"] == label).any():
             problems.append(f"0 {label} trials among {len(keys)} in the keys, expected at least 1")
-    infinite = scores.loc[~np.isfinite(scores["score"].to_numpy(np.float64)), "trial"]
+    values = scores["score"].to_numpy(np.float64)
+    infinite = scores.loc[~np.isfinite(values), "trial"]
     if len(infinite):
         problems.append(named(infinite, "scores are NaN or infinite"))
+    most = trialfiles.LARGEST_SCORE
+    huge = scores.loc[np.isfinite(values) & (np.abs(values) > most), "trial"]
+    if len(huge):
+        problems.append(named(huge, f"scores are above {most:g} in size"))
     _refuse(problems)
     ordered = scores.set_index("trial").reindex(keys["trial"])
     if "label" in scores:

@@ -30,6 +30,8 @@ NO_ATTACK = ("-", "bonafide")
 """What the attack field of bona fide trials holds."""
 SEPARATORS = {" ": "single spaces", ",": "commas", "\t": "tabs"}
 BOM = b"\xef\xbb\xbf"
+LARGEST_SCORE = 1e100
+"""In size, of which figures are made: sums and squares of larger ones leave float64."""
 SHOWN = 60
 """Characters of a bad line that a message repeats."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PlainValidator, model_validator
 
+from mixframe.audio.frames import FrameGrid
 from mixframe.base.schema import Above0, AtLeast0, Positive, Section, Share
 
 if TYPE_CHECKING:
@@ -24,10 +25,27 @@ class Architecture(Section):
     heads: Positive
     feed_forward: Positive
     conv_dim: Positive
-    conv_kernels: list[Positive]
-    conv_strides: list[Positive]
+    conv_kernels: Annotated[list[Positive], Field(min_length=1)]
+    conv_strides: Annotated[list[Positive], Field(min_length=1)]
     position_kernel: Positive
     position_groups: Positive
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that one frame sees: no less than these give a frame."""
+        return FrameGrid(tuple(self.conv_kernels), tuple(self.conv_strides)).receptive_field
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Self:
+        kernels, strides = self.conv_kernels, self.conv_strides
+        if len(kernels) != len(strides):
+            raise ValueError(
+                f"conv_kernels {kernels} and conv_strides {strides} are not equally many"
+            )
+        for key in ("heads", "position_groups"):
+            if self.hidden % getattr(self, key):
+                raise ValueError(f"{key} {getattr(self, key)} does not divide hidden {self.hidden}")
+        return self
 
 
 class Hub(Section):
@@ -65,7 +83,7 @@ class Lora(Section):
     rank: Positive
     alpha: Positive
     dropout: Share
-    targets: list[str]
+    targets: Annotated[list[str], Field(min_length=1)]
 
 
 def _lower_part(value: Any) -> str | int:
@@ -204,6 +222,8 @@ class FineGrainedHead(SequenceHead):
             raise ValueError(f"vote_kernel {self.vote_kernel} has no middle: its length is even")
         if self.aggregation_kernel % 2 == 0:
             raise ValueError(f"aggregation_kernel {self.aggregation_kernel} is not odd")
+        if self.squeeze > self.dim:
+            raise ValueError(f"squeeze {self.squeeze} leaves nothing of dim {self.dim}")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from mixframe.audio import manifest
 from mixframe.base.files import read_json
-from mixframe.base.schema import Section, read_yaml, validate
+from mixframe.base.schema import Section, validate
+from mixframe.base.yamlfiles import read_yaml
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import read_preset
 from mixframe.experiment.scored import read_trainings, settings

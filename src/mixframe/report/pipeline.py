@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import read_yaml
+from mixframe.base.yamlfiles import read_yaml
 from mixframe.experiment.templates import CODE, paths
 
 Place = tuple[float, int]

@@ -15,7 +15,14 @@ import pandas as pd
 
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import digest, sha256_file, stage_lock, write_json, write_text
+from mixframe.base.files import (
+    digest,
+    raise_refused,
+    sha256_file,
+    stage_lock,
+    write_json,
+    write_text,
+)
 from mixframe.base.progress import is_main, log
 from mixframe.base.schema import Section
 from mixframe.experiment import params as parameters
@@ -137,10 +144,16 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder` whose files replace those in `folder` at the end.
 
     A stage with several outputs writes them all before the first one appears.
+
+    Raises:
+        MixframeError: the place is read-only or no folder.
     """
     temporary = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise_refused(error, str(folder))
     try:
         yield temporary
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,11 @@
 """Sections of a preset that say how models are trained, and what is trained."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mixframe.audio.augmentations import AnyAugmentation
+from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import Above0, AtLeast0, Count, Positive, Section
 from mixframe.models.params import Adapter, Architecture, Folder, Hub
@@ -86,6 +87,16 @@ class Targets(Section):
     clusters: Positive
     cluster_frames: Positive
 
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Self:
+        if self.n_mfcc > self.n_mels:
+            raise ValueError(f"n_mfcc {self.n_mfcc} exceeds n_mels {self.n_mels}")
+        if self.cluster_frames < self.clusters:
+            raise ValueError(
+                f"cluster_frames {self.cluster_frames} are fewer than clusters {self.clusters}"
+            )
+        return self
+
 
 class Masking(Section):
     """HuBERT's masking: starts are drawn with `probability`, each masks `length` frames.
@@ -108,6 +119,16 @@ class Scratch(Section):
     masking: Masking
     crop_seconds: Above0
     train: Train
+
+    @model_validator(mode="after")
+    def _crops_have_frames(self) -> Self:
+        samples, field = int(self.crop_seconds * SAMPLE_RATE), self.architecture.receptive_field
+        if samples < field:
+            raise ValueError(
+                f"crop_seconds {self.crop_seconds} is {samples} samples, but one frame of "
+                f"architecture sees {field}"
+            )
+        return self
 
 
 Foundation = Annotated[Scratch | Hub | Folder, Field(discriminator="kind")]
@@ -133,6 +154,12 @@ class Posttrain(Section):
     train: Train
 
 
+def _two_classes(weights: Any) -> Any:
+    if weights != "auto" and len(weights) != 2:
+        raise ValueError("expected auto, or two numbers: [spoof, bonafide]")
+    return weights
+
+
 class UtteranceTraining(Section):
     """How fine-tuning hears utterances and learns from them: `mixframe.training.utterances`.
 
@@ -154,7 +181,7 @@ class UtteranceTraining(Section):
     crop: Literal["first", "random"]
     short: Literal["keep", "tile"]
     augment: AnyAugmentation
-    class_weights: Literal["auto"] | list[Above0]
+    class_weights: Annotated[Literal["auto"] | list[Above0], AfterValidator(_two_classes)]
     select: Literal["eer", "loss"]
     average: Positive
     patience: Count

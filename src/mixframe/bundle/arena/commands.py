@@ -57,10 +57,13 @@ def submit(
     """
     if ("@" in dataset) != (scores is not None) or (scores is None) != (labels is None):
         raise click.UsageError("--dataset OWNER/NAME@COMMIT, --scores and --labels go together")
+    from mixframe.base.outputs import check_outputs
     from mixframe.bundle.arena import writing
     from mixframe.bundle.arena.submission import read_meta
 
     about = read_meta(meta)
+    made = [folder / writing.SCORES, folder / f"{about.system.slug}.yaml"]
+    check_outputs(made, [path for path in (meta, scores, labels) if path])
     origin = writing.source(system, preset, seed)
     scored = (
         writing.of_files(dataset, scores, labels)

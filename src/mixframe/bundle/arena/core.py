@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from pydantic import ConfigDict
 from ruamel.yaml import YAML
 
 from mixframe.audio import manifest
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import write_text
-from mixframe.base.schema import AtLeast0, Positive, Section, read_yaml, validate
+from mixframe.base.schema import AtLeast0, Positive, Section, validate
+from mixframe.base.yamlfiles import parse_yaml, read_yaml
 from mixframe.bundle.arena.submission import Repository, Text
 from mixframe.bundle.arena.writing import TRAINING
 from mixframe.corpora import arena as corpus
@@ -161,7 +161,7 @@ def write_preset(
     text = re.sub(r"\A(#.*\n)*", "", stream.getvalue())
     text = text.replace(f"`mixframe use {base}`", f"`mixframe use {name}`")
     head = f"# {base} on the Arena's Core sets, ranking {core.ranking_version}: docs/arena.md.\n"
-    validate_preset(yaml.safe_load(text), path, root)
+    validate_preset(parse_yaml(text, path), path, root)
     write_text(path, head + text)
     return path, [entry for entry in core.core_set if entry.metric != EER]
 

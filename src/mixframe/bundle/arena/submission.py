@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import AtLeast0, Count, Section, read_yaml, validate
+from mixframe.base.schema import AtLeast0, Count, Section, validate
+from mixframe.base.yamlfiles import read_yaml
 
 
 def _address(text: str) -> str:

@@ -16,7 +16,8 @@ from torch import nn
 
 from mixframe.audio.io import SAMPLE_RATE, encode_flac, resample
 from mixframe.base import isa
-from mixframe.base.schema import read_yaml, validate
+from mixframe.base.schema import validate
+from mixframe.base.yamlfiles import read_yaml
 from mixframe.corpora.demo import signal
 from mixframe.corpora.demo.attacks import ATTACKS, analysis, needs_target, synthesise
 from mixframe.corpora.demo.attacks.context import Context, Wave

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
+from pydantic import model_validator
 
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader, read
@@ -41,6 +42,16 @@ class Lfcc(System):
     iterations: Positive
     tolerance: AtLeast0
     max_frames: Positive
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Self:
+        if self.n_lfcc > self.n_filter:
+            raise ValueError(f"n_lfcc {self.n_lfcc} exceeds n_filter {self.n_filter}")
+        if self.max_frames < self.components:
+            raise ValueError(
+                f"max_frames {self.max_frames} are fewer than components {self.components}"
+            )
+        return self
 
     def fit(self, work: Work, table: pd.DataFrame, state: Path) -> Fitted | None:
         """See `System`; it is too quick to need a checkpoint."""

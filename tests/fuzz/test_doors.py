@@ -1,0 +1,250 @@
+"""Damaged presets, params.yaml, score files, keys and labels of regions: a sentence, or figures.
+
+`MIXFRAME_FUZZ_CASES=20000 pytest tests/fuzz` tries that many new ones at each door.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixframe.base.errors import MixframeError
+from mixframe.base.outputs import check_outputs
+from mixframe.base.yamlfiles import parse_yaml, read_yaml
+from mixframe.cli import main
+from mixframe.experiment import params
+from mixframe.metrics.regionfiles import read_frames, read_regions
+from tests.fuzz.harness import budget, passes
+from tests.fuzz.mutation import damaged, disturbed
+from tests.test_regionfiles import FILES
+
+ROOT = Path(__file__).parents[2]
+SMOKE = (ROOT / "presets" / "smoke.yaml").read_bytes()
+PRESET = yaml.safe_load(SMOKE)
+CHOICE = {"preset": "smoke", "base": "smoke", "grid": PRESET["grid"]}
+N = 12
+LABELS = ["bonafide" if i % 3 else "spoof" for i in range(N)]
+
+
+def lines(form):
+    """Return a file with a line a trial."""
+    return "".join(form(i, LABELS[i], (i * 7 % 5) - 2.25) for i in range(N)).encode()
+
+
+SCORES = [
+    b"filename\tcm-score\n" + lines(lambda i, _, s: f"T_{i}\t{s}\n"),
+    lines(lambda i, _, s: f"T_{i} {s}\n"),
+    lines(lambda i, k, s: f"T_{i} {'-' if k == 'bonafide' else 'A01'} {k} {s}\n"),
+]
+KEYS = [
+    b"filename\tcm-label\n" + lines(lambda i, k, _: f"T_{i}\t{k}\n"),
+    lines(lambda i, k, _: f"S{i % 4} T_{i} - {'-' if k == 'bonafide' else 'A01'} {k}\n"),
+    lines(
+        lambda i, k, _: (
+            f"S{i % 4} T_{i} alaw ita_tx {'bonafide' if k == 'bonafide' else 'A07'} {k} notrim "
+            "eval\n"
+        )
+    ),
+]
+FRAMES = [
+    b"".join(b"T_%d\t%d\t%d.5\n" % (i, j, (i + j) % 4) for i in range(3) for j in range(25)),
+    b"utterance\tstart\tscore\n"
+    + b"".join(b"T_%d\t%.2f\t-1.5\n" % (i, j / 50) for i in range(3) for j in range(25)),
+]
+REGIONS = b"".join(
+    b"T_%d 0.5000 %s 0.0-0.2-bonafide 0.2-0.5-%s\n" % (i, k, k)
+    for i, k in enumerate((b"spoof", b"spoof", b"bonafide"))
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A project of smoke, and one good file of each kind."""
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "smoke.yaml").write_bytes(SMOKE)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(CHOICE))
+    for name, data in (("s", SCORES[0]), ("k", KEYS[0]), ("f", FRAMES[0]), ("r", REGIONS)):
+        (tmp_path / name).write_bytes(data)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_good_files_are_taken(folder):
+    assert command("evaluate", "s", "--keys", "k")
+    for scores in SCORES:
+        for keys in KEYS:
+            Path("s").write_bytes(scores)
+            Path("k").write_bytes(keys)
+            assert command("evaluate", "s", "--keys", "k"), (scores, keys)
+    for frames in FRAMES:
+        Path("f").write_bytes(frames)
+        assert command("evaluate", "--frames", "f", "--regions", "r"), frames
+    assert params.read_preset("smoke", folder)
+
+
+def command(*arguments):
+    """Run a command that writes out.json; exit code and message are those of a user."""
+    options = ["--resamples", "3", "--workers", "1", "--json", "out.json"]
+    result = CliRunner().invoke(main, [*arguments, *options])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code in (0, 1), result.output
+    if result.exit_code:
+        assert result.stderr.startswith("mixframe: ")
+        raise MixframeError(result.stderr)
+    assert result.stdout
+    json.loads(Path("out.json").read_text())
+    return True
+
+
+def tried(folder, *arguments):
+    Path("out.json").unlink(missing_ok=True)
+    passes(lambda: command(*arguments), folder, frozenset({"out.json"}))
+
+
+def test_scores(folder):
+    @budget(25)
+    @given(damaged(SCORES))
+    def door(data):
+        Path("s").write_bytes(data)
+        tried(folder, "evaluate", "s", "--keys", "k")
+
+    door()
+
+
+def test_keys(folder):
+    @budget(25)
+    @given(damaged(KEYS), st.sampled_from([(), ("--by", "attack"), ("--unit", "speaker")]))
+    def door(data, more):
+        Path("k").write_bytes(data)
+        tried(folder, "evaluate", "s", "--keys", "k", *more)
+
+    door()
+
+
+def test_two_score_files(folder):
+    @budget(15)
+    @given(damaged(SCORES), damaged(SCORES))
+    def door(one, other):
+        Path("s").write_bytes(one)
+        Path("t").write_bytes(other)
+        tried(folder, "compare", "s", "t", "--keys", "k")
+
+    door()
+
+
+def test_frames_and_regions(folder):
+    @budget(20)
+    @given(damaged(FRAMES), damaged([REGIONS]), st.sampled_from(["f", "r"]))
+    def door(frames, regions, which):
+        Path("f").write_bytes(frames if which == "f" else FRAMES[0])
+        Path("r").write_bytes(regions if which == "r" else REGIONS)
+        tried(folder, "evaluate", "--frames", "f", "--regions", "r")
+
+    door()
+
+
+def test_labels_of_regions(folder):
+    @budget(150)
+    @given(damaged([text.encode() for text in FILES.values()]))
+    def door(data):
+        Path("labels").write_bytes(data)
+        passes(lambda: read_regions(Path("labels")), folder)
+
+    door()
+
+
+def test_labels_in_a_folder(folder):
+    Path("labels").mkdir()
+
+    @budget(50)
+    @given(damaged([b"0.0 0.5 speech_bonafide\n0.5 1.0 speech_spoof\n"]))
+    def door(data):
+        Path("labels/a.vad").write_bytes(data)
+        passes(lambda: read_regions(Path("labels")), folder)
+
+    door()
+
+
+def test_scores_of_frames(folder):
+    @budget(150)
+    @given(damaged(FRAMES))
+    def door(data):
+        Path("f").write_bytes(data)
+        passes(lambda: read_frames(Path("f")), folder)
+
+    door()
+
+
+def test_the_text_of_a_preset(folder):
+    @budget(15)
+    @given(damaged([SMOKE]))
+    def door(data):
+        Path("presets/smoke.yaml").write_bytes(data)
+        passes(lambda: params.read_preset("smoke", folder), folder)
+
+    door()
+
+
+def test_the_values_of_a_preset(folder):
+    @budget(40)
+    @given(disturbed(PRESET))
+    def door(values):
+        Path("presets/smoke.yaml").write_text(yaml.safe_dump(values))
+        passes(lambda: params.read_preset("smoke", folder), folder)
+
+    door()
+
+
+def choose(folder):
+    choice = params.read_choice(folder)
+    params.check_grid(choice.grid, params.read_preset(choice.preset, folder))
+
+
+def test_params_yaml(folder):
+    @budget(15)
+    @given(damaged([yaml.safe_dump(CHOICE).encode()]))
+    def text(data):
+        Path("params.yaml").write_bytes(data)
+        passes(lambda: choose(folder), folder)
+
+    @budget(15)
+    @given(disturbed(CHOICE))
+    def values(changed):
+        Path("params.yaml").write_text(yaml.safe_dump(changed))
+        passes(lambda: choose(folder), folder)
+
+    text()
+    values()
+
+
+def test_yaml(folder):
+    @budget(300)
+    @given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
+    def anything(data):
+        Path("x.yaml").write_bytes(data)
+        passes(lambda: read_yaml(Path("x.yaml")), folder)
+
+    @budget(300)
+    @given(st.text("&*a:-?[]{}!<'\"|>%@#,. \n\t01e_~=", max_size=40))
+    def signs(text):
+        passes(lambda: parse_yaml(text, "x"), folder)
+
+    anything()
+    signs()
+
+
+def test_places(folder):
+    names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300)
+
+    @budget(100)
+    @given(st.lists(names, min_size=1, max_size=3))
+    def door(parts):
+        path = folder.joinpath("below", *(part.lstrip("/") or "x" for part in parts))
+        passes(lambda: check_outputs([path], [folder]), folder)
+
+    door()
