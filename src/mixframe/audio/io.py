@@ -23,8 +23,8 @@ RATES = (1_000, 768_000)
 """Hz. A header that names another rate is taken for damaged."""
 
 MOST_COEFFICIENTS = 2**27
-"""Of a resampling filter: one for each pair of samples in and out that last equally long, some 4 GiB
-while it is made. Only rates that share no divisor with 16 kHz, above 8.4 kHz, want more."""
+"""Of a resampling filter: one for each pair of samples in and out of its smallest step; some 4 GiB
+while it is made. Only rates above 8.4 kHz that share no divisor with 16 kHz want more."""
 
 MOST_VALUES = 2**31
 """Samples of all channels that are decoded at once: 8 GiB. A header can say anything."""

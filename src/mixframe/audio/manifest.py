@@ -28,24 +28,34 @@ import pyarrow.parquet as pq
 
 from mixframe.audio.io import AudioRef
 from mixframe.base.errors import MixframeError, listing
-from mixframe.base.files import atomic_path, need_file
+from mixframe.base.files import atomic_path
 from mixframe.base.labels import LABELS
+from mixframe.base.tables import Columns, read_parquet
 
 TEXT = ("utterance", "set", "label", "speaker", "attack", "codec", "subset", "prompt", "path")
 NUMBERS = ("offset", "n_bytes", "samples")
 COLUMNS = (*TEXT, *NUMBERS, "regions")
+KINDS: Columns = {
+    **dict.fromkeys(TEXT, "text"),
+    **dict.fromkeys(NUMBERS, "int"),
+    "regions": "ints",
+}
+"""What each column holds."""
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return the manifest with its common columns first.
 
     Raises:
-        MixframeError: a missing column, a duplicate id, an unknown label, an utterance without
-            samples; all of them at once, by id.
+        MixframeError: no rows, a missing column, a duplicate id, an unknown label, an utterance
+            without samples, a place before the beginning of a file, regions that are no pairs; all
+            of them at once, by id.
     """
     absent = [c for c in COLUMNS if c not in table]
     if absent:
         raise MixframeError(f"{where}: the manifest lacks the columns {', '.join(absent)}")
+    if table.empty:
+        raise MixframeError(f"{where}: the manifest has no utterances")
     problems = [
         f"{name}: {count} rows with this utterance id"
         for name, count in table["utterance"].value_counts().items()
@@ -54,6 +64,8 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
     for mask, what in (
         (~table["label"].isin(LABELS), "label is not bonafide or spoof"),
         (table["samples"] <= 0, "no samples"),
+        ((table["offset"] < 0) | (table["n_bytes"] < 0), "its place in the file is below 0"),
+        (table["regions"].map(len) % 2 == 1, "a region without an end"),
     ):
         problems += [f"{name}: {what}" for name in table.loc[mask, "utterance"]]
     if problems:
@@ -78,9 +90,10 @@ def read(path: Path, sets: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a manifest, or the rows of some of its sets.
 
     Raises:
-        MixframeError: the file is missing, or a set is empty or has one class only.
+        MixframeError: the file is missing, or no manifest (`check`), or a set is empty or has one
+            class only.
     """
-    table = pd.read_parquet(need_file(path, "protocol"))
+    table = check(read_parquet(path, KINDS, "protocol"), str(path))
     if sets is None:
         return table
     for name in sets:

@@ -37,7 +37,7 @@ from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Preset, lookup
 from mixframe.experiment.scored import read_trainings
 from mixframe.metrics import calibration, detection, scorefiles
-from mixframe.metrics.frames import frame_threshold
+from mixframe.metrics.frames import frame_threshold, read_frames
 from mixframe.metrics.tables import span
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import ADAPTER, ADAPTER_CONFIG, HEAD
@@ -193,7 +193,7 @@ def _contents(source: _Source, files: dict[str, str]) -> Contents:
     if source.frames:
         start = source.system.starts_from
         assert start is not None
-        scores = pd.read_parquet(need_file(layout.frames(start), "posttrain"))
+        scores = read_frames(layout.frames(start))
         # Scores of frames are minus their logits.
         threshold = -frame_threshold(scores[scores["set"] == HELDOUT])
         frames = Frames(threshold=threshold)

@@ -521,10 +521,10 @@ def _is_number(text: str) -> bool:
 
 
 def _of_parquet(path: Path) -> FrameScores:
-    table = pd.read_parquet(need_file(path))
-    absent = [name for name in ("utterance", "scores") if name not in table]
-    if absent:
-        raise MixframeError(f"{path}: no column {' and '.join(absent)}; expected scores of frames")
+    # pyarrow only where it is asked for.
+    from mixframe.base.tables import read_parquet
+
+    table = read_parquet(path, {"utterance": "text", "scores": "numbers"})
     names = table["utterance"].tolist()
     counts = np.array([len(row) for row in table["scores"]], dtype=np.int64)
     for wrong, what in (

@@ -2,7 +2,7 @@
 
 import io
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file, read_json
 from mixframe.base.labels import LABELS
+from mixframe.base.tables import Columns, read_csv, read_parquet
 from mixframe.experiment import params
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset
@@ -34,6 +35,29 @@ from mixframe.report.pipeline import Pipeline, read_pipeline
 PACKAGES = ("mixframe", "torch", "torchaudio", "transformers", "peft", "dvc", "snakemake", "numpy")
 BINS = 48
 """Bins of a score histogram."""
+COMPARISONS: Columns = {
+    "set": "text",
+    "first": "text",
+    "second": "text",
+    "difference": "number",
+    "supported": "number",
+}
+DET: Columns = {"set": "text", "p_fa": "number", "p_miss": "number", "x": "number", "y": "number"}
+SHORTCUTS: Columns = {"set": "text", "statistic": "text", "eer": "number"}
+EMBEDDINGS: Columns = {
+    "encoder": "text",
+    "utterance": "text",
+    "label": "text",
+    "attack": "text",
+    "embedding": "numbers",
+}
+SIMILARITIES: Columns = {
+    "encoder": "text",
+    "splice": "int",
+    "utterance": "text",
+    "labels": "ints",
+    "similarity": "numbers",
+}
 OUTLIERS = 0.002
 """Share of scores at either end that the outermost bins of a histogram take in."""
 
@@ -121,27 +145,23 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
         summary=summary,
         corpus=corpus(table),
         results=_results(details, grid),
-        comparisons=pd.read_csv(need_file(files.comparisons, "summary")),
+        comparisons=read_csv(files.comparisons, COMPARISONS, "summary"),
         attacks=_conditions(details, grid, "by_attack", set(train["attack"])),
         codecs=_conditions(details, grid, "by_codec", set(train["codec"])),
         det=pd.concat(
             [
-                pd.read_csv(need_file(files.det(system), "evaluate")).assign(system=system)
+                _of_sets(files.det(system), DET, "evaluate", grid.set).assign(system=system)
                 for system in grid.system
             ],
             ignore_index=True,
         ),
         histograms=_histograms(scored, grid),
         curves=_curves(files, grid),
-        shortcuts=pd.read_csv(need_file(files.shortcuts, "protocol")),
+        shortcuts=read_csv(files.shortcuts, SHORTCUTS, "protocol"),
         localisation=localisation,
         voting=collect_votes(files, grid, localisation.examples if localisation else []),
-        embeddings=_encoders(
-            grid, files.embeddings, ["encoder", "utterance", "label", "attack", "embedding"]
-        ),
-        similarities=_encoders(
-            grid, files.similarities, ["encoder", "splice", "utterance", "labels", "similarity"]
-        ),
+        embeddings=_encoders(grid, files.embeddings, EMBEDDINGS),
+        similarities=_encoders(grid, files.similarities, SIMILARITIES),
         mistakes=collect_mistakes(scored, preset, files, grid, table),
         pipeline=read_pipeline(Path("dvc.yaml")),
         parameters=pd.DataFrame(
@@ -239,13 +259,21 @@ def _histograms(scored: dict[str, dict[str, pd.DataFrame]], grid: Grid) -> pd.Da
     return pd.concat(parts, ignore_index=True)
 
 
-def _encoders(grid: Grid, path: Callable[[str], Path], columns: list[str]) -> pd.DataFrame:
+def _of_sets(path: Path, columns: Columns, made_by: str, sets: Sequence[str]) -> pd.DataFrame:
+    """Read a CSV file with rows of every set."""
+    table = read_csv(path, columns, made_by)
+    if absent := [name for name in sets if name not in set(table["set"])]:
+        raise MixframeError(f"{path}: no rows of {', '.join(absent)}; run `dvc repro`")
+    return table
+
+
+def _encoders(grid: Grid, path: Callable[[str], Path], columns: Columns) -> pd.DataFrame:
     """Read what stage embed wrote of each post-trained system, of the foundation model once."""
     parts = []
     for place, system in enumerate(grid.posttrained):
-        rows = pd.read_parquet(need_file(path(system), "embed"))
+        rows = read_parquet(path(system), columns, "embed")
         parts.append(rows if place == 0 else rows[rows["encoder"] == system])
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns])
 
 
 def _curves(files: Layout, grid: Grid) -> pd.DataFrame:

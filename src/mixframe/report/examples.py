@@ -15,11 +15,13 @@ from mixframe.audio.splicing.planning import read_plan
 from mixframe.audio.splicing.rendering import Recipe, as_recorded, load, recipes
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file, read_json
+from mixframe.base.tables import Columns, read_parquet
 from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Grid, Preset
 from mixframe.metrics import detection, scorefiles
-from mixframe.metrics.frames import frame_threshold
+from mixframe.metrics.frames import frame_threshold, read_frames
 
+VOTES: Columns = {"set": "text", "utterance": "text", "labels": "ints", "chosen": "ints"}
 AUDIO_BYTES = 6 * 2**20
 """Of sounds on the page beside those of splices; what comes later has no player. With them, base64
 and the drawings, a page stays well below 15 MB."""
@@ -129,7 +131,7 @@ def collect_localisation(
         for system in grid.posttrained
         for name, figures in read_json(need_file(files.frame_metrics(system), "evaluate")).items()
     ]
-    frames = pd.read_parquet(need_file(files.frames(localiser), "posttrain"))
+    frames = read_frames(files.frames(localiser))
     heldout = frames[frames["set"] == HELDOUT]
     threshold = frame_threshold(heldout)
     spacing = _spacing(files)
@@ -260,7 +262,7 @@ def _known_curves(preset: Preset, files: Layout, grid: Grid) -> pd.DataFrame | N
     """Return the frames that the localiser has scored, by set and utterance."""
     if preset.report.localiser not in grid.posttrained:
         return None
-    frames = pd.read_parquet(need_file(files.frames(preset.report.localiser), "posttrain"))
+    frames = read_frames(files.frames(preset.report.localiser))
     return frames[frames["set"].isin(grid.set)].set_index(["set", "utterance"])
 
 
@@ -311,7 +313,7 @@ def collect_votes(files: Layout, grid: Grid, examples: Sequence[Example]) -> Vot
     for system in grid.voting:
         figures = read_json(need_file(files.vote_metrics(system), "vote"))
         rows += [{"system": system, "set": name, **found} for name, found in figures.items()]
-        table = pd.read_parquet(need_file(files.votes(system), "vote"))
+        table = read_parquet(files.votes(system), VOTES, "vote")
         votes[system] = table.set_index(["set", "utterance"])["chosen"]
     shown, chosen = [], []
     for example in examples:
