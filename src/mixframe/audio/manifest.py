@@ -54,6 +54,13 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
     absent = [c for c in COLUMNS if c not in table]
     if absent:
         raise MixframeError(f"{where}: the manifest lacks the columns {', '.join(absent)}")
+    _refuse_rows(table, where)
+    extra = [c for c in table if c not in COLUMNS]
+    return table[[*COLUMNS, *extra]].reset_index(drop=True)
+
+
+def _refuse_rows(table: pd.DataFrame, where: str) -> None:
+    """Refuse a table whose rows cannot be; places of the audio are looked at where it has them."""
     if table.empty:
         raise MixframeError(f"{where}: the manifest has no utterances")
     problems = [
@@ -61,17 +68,18 @@ def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
         for name, count in table["utterance"].value_counts().items()
         if count > 1
     ]
-    for mask, what in (
-        (~table["label"].isin(LABELS), "label is not bonafide or spoof"),
-        (table["samples"] <= 0, "no samples"),
-        ((table["offset"] < 0) | (table["n_bytes"] < 0), "its place in the file is below 0"),
-        (table["regions"].map(len) % 2 == 1, "a region without an end"),
-    ):
+    wrong = [(~table["label"].isin(LABELS), "label is not bonafide or spoof")]
+    if "samples" in table:
+        wrong.append((table["samples"] <= 0, "no samples"))
+    if "offset" in table and "n_bytes" in table:
+        below = (table["offset"] < 0) | (table["n_bytes"] < 0)
+        wrong.append((below, "its place in the file is below 0"))
+    if "regions" in table:
+        wrong.append((table["regions"].map(len) % 2 == 1, "a region without an end"))
+    for mask, what in wrong:
         problems += [f"{name}: {what}" for name in table.loc[mask, "utterance"]]
     if problems:
         raise MixframeError(f"{where}: {len(problems)} bad rows\n{listing(problems)}")
-    extra = [c for c in table if c not in COLUMNS]
-    return table[[*COLUMNS, *extra]].reset_index(drop=True)
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -105,6 +113,21 @@ def read(path: Path, sets: Sequence[str] | None = None) -> pd.DataFrame:
                     f"(sets: {', '.join(sorted(table['set'].unique()))})"
                 )
     return table[table["set"].isin(sets)].reset_index(drop=True)
+
+
+def read_keys(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read what a manifest says of its trials; where their audio is need not be in it.
+
+    Args:
+        columns: that it must have besides utterance, set and label.
+
+    Raises:
+        MixframeError: the file is missing, lacks a column, or has rows that cannot be.
+    """
+    wanted = {name: KINDS[name] for name in ("utterance", "set", "label", *columns)}
+    table = read_parquet(path, wanted, "protocol")
+    _refuse_rows(table, str(path))
+    return table
 
 
 def ref(row: pd.Series) -> AudioRef:

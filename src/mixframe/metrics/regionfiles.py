@@ -257,7 +257,8 @@ def _of_manifest(path: Path) -> pd.DataFrame:
     # pyarrow and the audio libraries, which the manifest brings, only where it is asked for.
     from mixframe.audio import manifest
 
-    table = manifest.read(need_file(path)).drop(columns="subset").rename(columns={"set": "subset"})
+    table = manifest.read_keys(need_file(path), ["samples", "regions"])
+    table = table.drop(columns="subset", errors="ignore").rename(columns={"set": "subset"})
     table["duration"] = table["samples"] * SAMPLE
     rows = []
     for label, samples, flat in zip(
