@@ -14,7 +14,7 @@ import pandas as pd
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_file, read_json
+from mixframe.base.files import need_file, read_object
 from mixframe.base.labels import LABELS
 from mixframe.base.tables import Columns, read_csv, read_parquet
 from mixframe.experiment import params
@@ -124,14 +124,15 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
             in the grid.
     """
     table = manifest.read(files.manifest)
-    summary = read_json(need_file(files.summary, "summary"))
-    if [summary["sets"], list(summary["systems"])] != [grid.set, grid.system]:
+    summary = read_object(need_file(files.summary, "summary"))
+    sets, systems = list(summary.get("sets") or []), list(summary.get("systems") or {})
+    if [sets, systems] != [grid.set, grid.system]:
         raise MixframeError(
-            f"{files.summary}: has the systems {', '.join(summary['systems'])} and the sets "
-            f"{', '.join(summary['sets'])}, params.yaml another grid; run `dvc repro`"
+            f"{files.summary}: has the systems {', '.join(map(str, systems))} and the sets "
+            f"{', '.join(map(str, sets))}, params.yaml another grid; run `dvc repro`"
         )
     details = {
-        system: read_json(need_file(files.details(system), "evaluate")) for system in grid.system
+        system: read_object(need_file(files.details(system), "evaluate")) for system in grid.system
     }
     train = table[table["set"] == "train"]
     scored = _scored(files, grid, table)

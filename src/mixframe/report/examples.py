@@ -9,12 +9,12 @@ import pandas as pd
 
 from mixframe.audio import io as audio
 from mixframe.audio import manifest
-from mixframe.audio.frames import FrameGrid, Labels
+from mixframe.audio.frames import FrameGrid, Labels, read_grid
 from mixframe.audio.io import SAMPLE_RATE, Waveform
 from mixframe.audio.splicing.planning import read_plan
 from mixframe.audio.splicing.rendering import Recipe, as_recorded, load, recipes
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_file, read_json
+from mixframe.base.files import need_file, read_object
 from mixframe.base.tables import Columns, read_parquet
 from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Grid, Preset
@@ -129,7 +129,7 @@ def collect_localisation(
     rows = [
         {"system": system, "set": name, **figures}
         for system in grid.posttrained
-        for name, figures in read_json(need_file(files.frame_metrics(system), "evaluate")).items()
+        for name, figures in read_object(need_file(files.frame_metrics(system), "evaluate")).items()
     ]
     frames = read_frames(files.frames(localiser))
     heldout = frames[frames["set"] == HELDOUT]
@@ -278,8 +278,7 @@ def _mistake_curve(
 
 
 def _spacing(files: Layout) -> FrameGrid:
-    config = read_json(need_file(files.foundation / "config.json", "pretrain"))
-    return FrameGrid(tuple(config["conv_kernel"]), tuple(config["conv_stride"]))
+    return read_grid(files.foundation / "config.json")
 
 
 def _probability(score: Any) -> Any:
@@ -311,7 +310,7 @@ def collect_votes(files: Layout, grid: Grid, examples: Sequence[Example]) -> Vot
         return None
     rows, votes = [], {}
     for system in grid.voting:
-        figures = read_json(need_file(files.vote_metrics(system), "vote"))
+        figures = read_object(need_file(files.vote_metrics(system), "vote"))
         rows += [{"system": system, "set": name, **found} for name, found in figures.items()]
         table = read_parquet(files.votes(system), VOTES, "vote")
         votes[system] = table.set_index(["set", "utterance"])["chosen"]
