@@ -14,6 +14,8 @@ from mixframe.base.files import sha256_file, write_json
 from mixframe.base.tensors import load_tensors, save_tensors
 from mixframe.corpora.source import pin, read_entries
 from mixframe.models import backbone as backbones
+from mixframe.models.frame_classifier import FrameClassifier
+from mixframe.models.localiser import frame_classifier
 from mixframe.models.params import Encoder
 from mixframe.stages.card import read_card
 from mixframe.stages.pretrain import adopt
@@ -112,6 +114,17 @@ def test_tensors_that_are_cut_or_flipped_are_named(tmp_path):
         path.write_bytes(content)
         with pytest.raises(MixframeError, match=r"head\.safetensors: no safetensors, cut or dam"):
             load_tensors(path, "finetune")
+
+
+def test_a_frame_classifier_of_another_encoder_is_named(tmp_path):
+    path = tmp_path / "classifier.safetensors"
+    save_tensors(FrameClassifier(16, 8).state_dict(), path)
+    assert frame_classifier(path, "posttrain", 16)
+    with pytest.raises(MixframeError, match=r"classifier\.safetensors: no frame .* of width 32"):
+        frame_classifier(path, "posttrain", 32)
+    save_tensors({"weight": torch.zeros(3)}, path)
+    with pytest.raises(MixframeError, match=r"classifier\.safetensors: no frame classifier"):
+        frame_classifier(path, "posttrain", 16)
 
 
 def test_encoder_weights_that_are_cut_or_flipped_are_named(encoder_folder):

@@ -18,6 +18,7 @@ from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import sha256_file, write_text
 from mixframe.base.folders import located
 from mixframe.base.progress import log
+from mixframe.base.shown import cells
 from mixframe.corpora.kinds import KINDS
 from mixframe.corpora.shortcuts import shortcuts
 from mixframe.corpora.source import LeftOut, read_entries
@@ -78,7 +79,7 @@ def combine(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, lineterminator="\n")
+    return cells(table).to_csv(index=False, lineterminator="\n")
 
 
 def protocol_lines(table: pd.DataFrame) -> str:
