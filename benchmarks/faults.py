@@ -4,8 +4,8 @@ In temporary clones of the working tree the preset smoke runs once undisturbed. 
 alone, are killed at a moment drawn between their start and their end (SIGKILL to all their
 processes, SIGTERM, SIGINT), and run again by the same command; and `dvc repro` and `snakemake` run
 from nothing, are killed several times on their way, and go on by the same command to the end.
-Whatever was killed, the results must have the bytes of the undisturbed run, and no file beside them.
-Prints a table for docs/reliability.md.
+Whatever was killed, the results must have the bytes of the undisturbed run, and no file beside
+them. Prints a table for docs/reliability.md.
 
 The speech of the demo corpus is copied from data/demo where it is there.
 """
