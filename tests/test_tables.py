@@ -175,5 +175,7 @@ def test_csv_that_is_not_utf8_is_named(tmp_path):
     path.write_bytes(b"set,eer\n\xff\xfe,0.5\n")
     with pytest.raises(MixframeError, match=r"det\.csv: no table, cut or damaged"):
         read_csv(path, {"set": "text", "eer": "number"})
+    path.write_text("set,eer\n")
+    assert read_csv(path, {"set": "text", "eer": "number"}, may_be_empty=True).empty
     path.write_text("set,eer\na,0.5\n")
     assert read_csv(path, {"set": "text", "eer": "number"})["eer"].tolist() == [0.5]

@@ -147,12 +147,15 @@ def _has_empty(column: pa.ChunkedArray) -> bool:
     return _IS["ints"](column.type) and any(chunk.flatten().null_count for chunk in column.chunks)
 
 
-def read_csv(path: Path, columns: Columns, made_by: str = "") -> pd.DataFrame:
+def read_csv(
+    path: Path, columns: Columns, made_by: str = "", may_be_empty: bool = False
+) -> pd.DataFrame:
     """Read a CSV file with a header.
 
     Args:
         columns: of text and numbers.
         made_by: the stage that makes it; for the message where it is missing.
+        may_be_empty: whether a table without rows is one.
 
     Raises:
         MixframeError: the file is missing, no CSV or without rows; a column is missing, or holds
@@ -166,11 +169,11 @@ def read_csv(path: Path, columns: Columns, made_by: str = "") -> pd.DataFrame:
         raise MixframeError(f"{path}: no table, cut or damaged ({error})") from error
     if absent := [name for name in columns if name not in table]:
         raise MixframeError(f"{path}: no column {' and '.join(absent)}")
-    if table.empty:
+    if table.empty and not may_be_empty:
         raise MixframeError(f"{path}: a table without rows")
     for name, kind in columns.items():
         if table[name].isna().any():
             raise MixframeError(f"{path}: empty cells in column {name}")
-        if kind != "text" and not pd.api.types.is_numeric_dtype(table[name]):
+        if kind != "text" and len(table) and not pd.api.types.is_numeric_dtype(table[name]):
             raise MixframeError(f"{path}: column {name} is not numbers alone")
     return table

@@ -2,7 +2,7 @@
 
 import io
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -146,12 +146,12 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
         summary=summary,
         corpus=corpus(table),
         results=_results(details, grid),
-        comparisons=read_csv(files.comparisons, COMPARISONS, "summary"),
+        comparisons=read_csv(files.comparisons, COMPARISONS, "summary", may_be_empty=True),
         attacks=_conditions(details, grid, "by_attack", set(train["attack"])),
         codecs=_conditions(details, grid, "by_codec", set(train["codec"])),
         det=pd.concat(
             [
-                _of_sets(files.det(system), DET, "evaluate", grid.set).assign(system=system)
+                read_csv(files.det(system), DET, "evaluate").assign(system=system)
                 for system in grid.system
             ],
             ignore_index=True,
@@ -258,14 +258,6 @@ def _histograms(scored: dict[str, dict[str, pd.DataFrame]], grid: Grid) -> pd.Da
             ends = {"left": edges[:-1], "right": edges[1:]}
             parts.append(pd.DataFrame({"system": system, "set": name, **ends, **counts}))
     return pd.concat(parts, ignore_index=True)
-
-
-def _of_sets(path: Path, columns: Columns, made_by: str, sets: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV file with rows of every set."""
-    table = read_csv(path, columns, made_by)
-    if absent := [name for name in sets if name not in set(table["set"])]:
-        raise MixframeError(f"{path}: no rows of {', '.join(absent)}; run `dvc repro`")
-    return table
 
 
 def _encoders(grid: Grid, path: Callable[[str], Path], columns: Columns) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from mixframe.experiment.params import Grid, Preset
 from mixframe.metrics import detection, scorefiles
 from mixframe.metrics.frames import frame_threshold, read_frames
 
-VOTES: Columns = {"set": "text", "utterance": "text", "labels": "ints", "chosen": "ints"}
+VOTES: Columns = {"set": "text", "utterance": "text", "chosen": "ints"}
 AUDIO_BYTES = 6 * 2**20
 """Of sounds on the page beside those of splices; what comes later has no player. With them, base64
 and the drawings, a page stays well below 15 MB."""
