@@ -99,8 +99,9 @@ def project(folder):
     for number, name in enumerate(("InTheWild", "DeepVoice")):
         labels = labelled(name)
         stored = f"data/arena_{name}/labels.parquet"
-        sha = sha256_file(write_labels(folder / stored, labels))
-        entries[f"arena_{name}"] = {"kind": "arena", "files": [{"path": stored, "sha256": sha}]}
+        path = write_labels(folder / stored, labels)
+        pinned = {"path": stored, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        entries[f"arena_{name}"] = {"kind": "arena", "files": [pinned]}
         usable = list(labels)[: N - 2 if name == "InTheWild" else N]
         tables.append(rows(name, usable))
         for system, shift in zip(SYSTEMS, (1, 2), strict=True):
@@ -109,6 +110,12 @@ def project(folder):
             write_scores(folder / files.scores(system, name), tables[-1]["utterance"], scores)
     manifest.write(pd.concat(tables, ignore_index=True), folder / files.manifest)
     write_json(folder / files.download, entries)
-    write_json(folder / files.finetuned("mfpt") / "card.json", {"parameters": {"total": 1_125_639}})
+    card = {
+        "isa": "avx2",
+        "parameters": {"trainable": 1, "total": 1_125_639},
+        "files": {},
+        "encoder": {"folder": "", "files": {}},
+    }
+    write_json(folder / files.finetuned("mfpt") / "card.json", card)
     write_yaml(folder / "meta.yaml", META)
     return folder

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mixframe.audio.io import AudioRef, decode_flac, encode_flac, read, tar_writer
 from mixframe.base.errors import MixframeError
+from mixframe.corpora.probe import probe_one
 from tests.conftest import tone
 
 
@@ -70,6 +71,56 @@ def test_bad_files_are_named(tmp_path):
         read(ref, 50, 60)
     with pytest.raises(MixframeError, match="the file is truncated"):
         read(AudioRef(str(path), 10, 10_000))
+
+
+def with_rate(path, rate):
+    """A WAV file of a tenth of a second whose header says that rate."""
+    soundfile.write(path, tone(1_600, 1), 16_000)
+    data = bytearray(path.read_bytes())
+    data[24:28] = rate.to_bytes(4, "little")
+    path.write_bytes(data)
+    return AudioRef(str(path))
+
+
+@pytest.mark.parametrize(
+    ("rate", "message"),
+    [
+        (2_147_483_647, "the header says 2,147,483,647 Hz; expected a sampling rate of 1,000 to"),
+        (768_001, "the header says 768,001 Hz; expected"),
+        (999, "the header says 999 Hz; expected"),
+        (767_999, "the header says 767,999 Hz; the filter to 16,000 Hz would not fit"),
+        (44_099, "the header says 44,099 Hz; the filter"),
+    ],
+)
+def test_a_rate_that_cannot_be_is_refused_by_name(tmp_path, rate, message):
+    ref = with_rate(tmp_path / "a.wav", rate)
+    with pytest.raises(MixframeError, match=rf"a\.wav at byte 0: {message}"):
+        read(ref)
+    assert message in probe_one(ref, decode=False).problem
+
+
+@pytest.mark.parametrize("rate", [1_000, 8_000, 22_050, 44_056, 768_000])
+def test_rates_of_recordings_are_read(tmp_path, rate):
+    assert read(with_rate(tmp_path / "a.wav", rate)).size == -(-1_600 * 16_000 // rate)
+
+
+def test_flac_that_claims_to_be_endless_is_refused_by_name(tmp_path):
+    data = bytearray(encode_flac(tone(1_600, 1)))
+    # STREAMINFO: 36 bits of samples end at byte 26.
+    data[21] |= 0x0F
+    data[22:26] = b"\xff" * 4
+    path = tmp_path / "a.flac"
+    path.write_bytes(data)
+    with pytest.raises(MixframeError, match="the header says 68,719,476,735 samples of 1 channels"):
+        read(AudioRef(str(path)))
+    assert read(AudioRef(str(path)), 0, 800).size == 800
+
+
+@pytest.mark.parametrize(("path", "offset"), [("a\0b", 0), ("{}", 0), ("{}/a.wav", -1)])
+def test_a_place_that_cannot_be_read_is_named(tmp_path, path, offset):
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    with pytest.raises(MixframeError, match="cannot be read"):
+        read(AudioRef(path.format(tmp_path), offset))
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (44_100, 2)])

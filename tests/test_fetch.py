@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from mixframe.base.errors import MixframeError
 from mixframe.corpora import fetch
+from tests.answers import Answers, serving
 
 CONTENT = hashlib.shake_256(b"corpus").digest(700_000)
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -307,3 +308,101 @@ def test_too_little_disk_space_is_found_before_the_data_comes(
     with pytest.raises(MixframeError, match=r"a\.tar needs 1 MiB"):
         fetch.download(site.url, tmp_path / "a.tar")
     assert names(tmp_path) == []
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with serving() as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"n_bytes": 300_000}, "more than 300,000 bytes, its published size"),
+        ({"max_bytes": 2**20}, "more than 1,048,576 bytes, the limit for this file"),
+        ({}, "more than 2,000,000 bytes, half of the free disk space"),
+    ],
+)
+def test_a_body_without_end_is_stopped_at_a_limit(
+    answers: Answers,
+    tmp_path: Path,
+    limits: dict[str, int],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4_000_000))
+    answers.head, answers.more = b"HTTP/1.1 200 OK\r\n\r\n", bytes(65536)
+    with pytest.raises(MixframeError, match=message) as caught:
+        fetch.download(answers.url, tmp_path / "a.tar", pause=0, **limits)  # type: ignore[arg-type]
+    assert answers.url in str(caught.value)
+    assert names(tmp_path) == []
+    # What the socket held is sent without being asked for.
+    assert answers.sent < 2**25
+
+
+def test_a_size_beyond_the_limit_is_refused_before_the_body(
+    answers: Answers, tmp_path: Path
+) -> None:
+    answers.head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+    with pytest.raises(MixframeError, match="has 5,000 bytes, more than 4,999, the limit"):
+        fetch.download(answers.url, tmp_path / "a.tar", pause=0, max_bytes=4_999)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (b"200 OK\r\nContent-Length: many\r\n", "Content-Length 'many', expected a number"),
+        (b"200 OK\r\nContent-Length: -5\r\n", "Content-Length '-5', expected a number"),
+        (b"200 OK\r\nContent-Length: 1_000\r\n", "Content-Length '1_000', expected a number"),
+        (b"200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n", "expected a number"),
+        (b"200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n", "no answer that can be used"),
+        (b"302 Found\r\nLocation: http://[::1\r\n", "no answer that can be used"),
+        (b"302 Found\r\nLocation: http://a:99999/\r\n", "that can be used"),
+        (b"302 Found\r\nLocation: file:///etc/passwd\r\n", "that can be used"),
+        (b"302 Found\r\nLocation: http://.example/\r\n", "that can be used"),
+        (b"302 Found\r\nLocation: \xff\xfe\r\n", r"."),
+        (b"200 OK\r\n" + b"A: b\r\n" * 200, "the connection was cut"),
+        (b"2e5 OK\r\n", "the connection was cut"),
+    ],
+)
+def test_answers_that_cannot_be_are_named(
+    answers: Answers, tmp_path: Path, head: bytes, message: str
+) -> None:
+    answers.head = b"HTTP/1.1 " + head + b"\r\n"
+    with pytest.raises(MixframeError, match=message) as caught:
+        fetch.download(answers.url, tmp_path / "a.tar", SHA256, pause=0, attempts=2)
+    assert answers.url in str(caught.value)
+    assert not (tmp_path / "a.tar").exists()
+
+
+@pytest.mark.parametrize(
+    "mark", [b"", b"{", b"null", b'["url"]', b'{"url": 1, "validator": 2}', b"\xff\xfe", b"{}"]
+)
+def test_a_damaged_mark_is_named(site: Site, tmp_path: Path, mark: bytes) -> None:
+    (tmp_path / "a.tar.part").write_bytes(CONTENT[:1000])
+    (tmp_path / "a.tar.part.json").write_bytes(mark)
+    with pytest.raises(MixframeError, match=r"a\.tar\.part\.json.*; remove it and a\.tar\.part"):
+        fetch.download(site.url, tmp_path / "a.tar", SHA256, pause=0)
+    assert site.asked == []
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.part", "a.tar.part.json"])
+def test_a_folder_in_the_place_of_a_file_is_named(site: Site, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(MixframeError, match=rf"/{name}: no regular file"):
+        fetch.download(site.url, tmp_path / "a.tar", SHA256, pause=0)
+    assert site.asked == []
+
+
+def test_a_part_that_cannot_be_written_is_named(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(fetch, "write_json", refuse)
+    with pytest.raises(MixframeError, match=r"a\.tar\.part: cannot be written .*Permission"):
+        fetch.download(site.url, tmp_path / "a.tar", pause=0)

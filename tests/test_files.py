@@ -2,11 +2,20 @@
 
 import errno
 import multiprocessing
+import os
 
 import pytest
 
 from mixframe.base.errors import MixframeError, listing
-from mixframe.base.files import atomic_path, digest, need_space, stage_lock, write_json
+from mixframe.base.files import (
+    atomic_path,
+    digest,
+    need_space,
+    read_json,
+    read_object,
+    stage_lock,
+    write_json,
+)
 from mixframe.stages.context import fresh_folder
 
 
@@ -23,6 +32,72 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise Failure
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
+
+
+def write_and_die(path):
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        os._exit(1)
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path):
+    path = tmp_path / "audio.tar"
+    process = multiprocessing.get_context("spawn").Process(target=write_and_die, args=(path,))
+    process.start()
+    process.join()
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".audio.")
+    others = [tmp_path / name for name in (".audio.20240101.tar", ".audios.12345678.partial.tar")]
+    for other in others:
+        other.write_text("not a temporary file of audio.tar")
+    with atomic_path(path) as temporary:
+        assert not left.exists()
+        temporary.write_text("whole")
+    assert {*tmp_path.iterdir()} == {path, *others}
+
+
+def test_a_temporary_file_that_is_being_written_stays(tmp_path):
+    path = tmp_path / "scores.tsv"
+    with atomic_path(path) as first:
+        first.write_text("first")
+        with atomic_path(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "line 1: not JSON"),
+        (b'{"a": 1', "line 1: not JSON"),
+        (b'{"a": "\xff"}', "byte 7: not UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
+        (b"[" * 100_000, "not JSON that can be read"),
+        (b"1" * 5_000, "not JSON that can be read"),
+    ],
+)
+def test_json_that_cannot_be_read_is_named(tmp_path, content, message):
+    path = tmp_path / "card.json"
+    path.write_bytes(content)
+    with pytest.raises(MixframeError, match=rf"card\.json.*{message}"):
+        read_json(path)
+
+
+def test_json_is_read_up_to_a_size(tmp_path, monkeypatch):
+    write_json(tmp_path / "a.json", {"a": 1})
+    monkeypatch.setattr("mixframe.base.files.LARGEST_JSON", 13)
+    assert read_object(tmp_path / "a.json") == {"a": 1}
+    monkeypatch.setattr("mixframe.base.files.LARGEST_JSON", 12)
+    with pytest.raises(MixframeError, match="13 bytes, expected JSON of up to 12"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "1", '"text"'])
+def test_what_should_be_an_object_is_one(tmp_path, content):
+    (tmp_path / "card.json").write_text(content)
+    with pytest.raises(MixframeError, match=r"card\.json: holds \w+, expected an object"):
+        read_object(tmp_path / "card.json")
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):

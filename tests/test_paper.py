@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mixframe.audio import manifest
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import write_json
 from mixframe.experiment.layout import Layout
@@ -154,15 +155,17 @@ def test_intervals_come_from_the_scores_of_both_presets(tmp_path, monkeypatch):
         files = Layout(preset, base=read_preset(preset).base)
         table = runs([0.0])[0].rename(columns={"trial": "utterance"}).drop(columns="score")
         table["speaker"] = [f"s{i % 40}" for i in range(len(table))]
-        files.manifest.parent.mkdir(parents=True, exist_ok=True)
-        pd.concat([table.assign(set=name) for name in sets]).to_parquet(files.manifest)
+        table = table.assign(**dict.fromkeys(("attack", "codec", "subset", "prompt", "path"), "-"))
+        table = table.assign(offset=0, n_bytes=0, samples=1, regions=[[]] * len(table))
+        of_sets = [table.assign(set=name, utterance=name + table["utterance"]) for name in sets]
+        manifest.write(pd.concat(of_sets, ignore_index=True), files.manifest)
         figures = {}
         for k, name in enumerate(sets):
             tables = runs([separation + 0.8 * k] * 2, 0.05, seed=k)
             figures[name] = {"eer": rate(tables), "eer_low": 0.0, "eer_high": 1.0}
             for seed, run in enumerate(tables):
                 path = replace(files, seed=seed).scores(system, name)
-                write_scores(path, run["trial"].tolist(), run["score"].to_numpy())
+                write_scores(path, (name + run["trial"]).tolist(), run["score"].to_numpy())
         measured[preset] = {"seeds": [0, 1], "systems": {system: {"sets": figures}}}
     published = paper.read(ROOT / "paper.yaml")
     known = paper.intervals(published, measured)

@@ -143,7 +143,9 @@ def fill(grid: Grid = GRID) -> Context:
             figure = "step,loss,lr,dev_eer,dev_cllr\n5,0.6,0.1,0.4,0.9\n10,0.5,0.1,0.3,0.8\n"
         write_text(files.curve("finetune", system), figure)
         counts = {"trainable": 1234, "total": 56789}
-        write_json(files.finetuned(system) / "card.json", {"isa": "avx2", "parameters": counts})
+        card = {"isa": "avx2", "parameters": counts, "files": {}}
+        card["encoder"] = {"folder": "", "files": {}}
+        write_json(files.finetuned(system) / "card.json", card)
         for name in ["dev", *grid.set]:
             some = table[table["set"] == name]
             shift = SEPARATION[system] * (some["label"] == "bonafide")

@@ -187,6 +187,34 @@ def test_limits_on_bytes_and_free_space(
     assert names(tmp_path) == [archive.name]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["d/" * 2_000 + "a", "d/" * 100 + "a", "n" * 1_001])
+def test_names_of_thousands_of_folders_are_refused(tmp_path: Path, kind: str, name: str) -> None:
+    archive = pack(tmp_path / f"a.{kind}", {name: b"x"})
+    message = refused(archive, rf"a name of {len(name):,} characters and .* expected at most 1,000")
+    assert len(message) < 1_000
+
+
+def long_header(kind: bytes, size: int) -> bytes:
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path, kind: bytes) -> None:
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(gzip.compress(long_header(kind, 2 * MIB) + bytes(2 * MIB)))
+    refused(archive, "a header of 2,097,152 bytes, more than 1,048,576")
+
+
+def test_headers_of_headers_without_end_are_refused(tmp_path: Path) -> None:
+    name = b"a".ljust(tarfile.BLOCKSIZE, b"\0")
+    archive = tmp_path / "a.tar"
+    archive.write_bytes((long_header(tarfile.GNUTYPE_LONGNAME, 1) + name) * 2_000)
+    refused(archive, "cut or damaged")
+
+
 def test_a_zip_that_understates_a_size_is_refused(tmp_path: Path) -> None:
     archive = pack(tmp_path / "a.zip", {"liar": bytes(5000)})
     data = archive.read_bytes()

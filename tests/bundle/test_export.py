@@ -164,6 +164,8 @@ def test_other_rates_are_resampled_as_files_are(bundle, tmp_path):
     expected = detector.score(read(AudioRef(str(path))))
     assert detector.score(stereo, rate) == pytest.approx(expected, abs=1e-6)
     assert detector.score(wave, 8000) != pytest.approx(detector.score(wave), abs=1e-3)
+    with pytest.raises(MixframeError, match="rate = 2,147,483,647 Hz; expected a sampling rate"):
+        detector.score(wave, 2**31 - 1)
 
 
 @pytest.mark.parametrize(

@@ -176,3 +176,13 @@ def test_a_cut_tar_is_named(tmp_path):
     part = PUBLISHED["asvspoof5"].parts["train"]
     with pytest.raises(MixframeError, match=r"flac_T_aa\.tar: not a tar, cut or damaged"):
         list(archives.audio([path], part, source / part.protocol, ".flac"))
+
+
+def test_a_tar_of_headers_without_end_is_named(tmp_path):
+    path = tmp_path / "flac_T_aa.tar"
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1
+    path.write_bytes((info.tobuf(tarfile.GNU_FORMAT) + b"a".ljust(512, b"\0")) * 2_000)
+    part = PUBLISHED["asvspoof5"].parts["train"]
+    with pytest.raises(MixframeError, match=r"flac_T_aa\.tar: not a tar, cut or damaged"):
+        list(archives.audio([path], part, tmp_path / part.protocol, ".flac"))

@@ -288,3 +288,17 @@ def test_dropout_of_a_slice_does_not_depend_on_the_others(tmp_path):
         outcome = train(task, TRAIN, 0, sequential, tmp_path / f"{len(curves)}.pt", 0, "test")
         curves.append(outcome.rows)
     assert curves[0] == curves[1]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    state = tmp_path / "s.pt"
+    with pytest.raises(Killed):
+        train(Regression(die_at=9), TRAIN, 1, runner(), state, 0, "test")
+    data = state.read_bytes()
+    for content in (b"", data[:100], data[:-100], b"\0" * 1000):
+        state.write_bytes(content)
+        with pytest.raises(MixframeError, match=r"s\.pt: no checkpoint, .*remove it to train"):
+            train(Regression(), TRAIN, 1, runner(), state, 0, "test")
+    torch.save({"model": {}}, state)
+    with pytest.raises(MixframeError, match=r"s\.pt: no checkpoint"):
+        train(Regression(), TRAIN, 1, runner(), state, 0, "test")

@@ -5,15 +5,45 @@ Frame t sees the samples [t * hop, t * hop + receptive_field).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mixframe.base.errors import MixframeError
+from mixframe.base.files import need_file, read_object
 
 Labels = npt.NDArray[np.int8]
+
+
+def read_grid(path: Path) -> "FrameGrid":
+    """Return the frame grid of a foundation model from its config.json.
+
+    Raises:
+        MixframeError: the file is missing, or no configuration of such a model.
+    """
+    return grid_from(read_object(need_file(path, "pretrain")), str(path))
+
+
+def grid_from(config: Mapping[str, Any], where: str) -> "FrameGrid":
+    """Return the frame grid of a model configuration; `where` it is from, for messages.
+
+    Raises:
+        MixframeError: the model has no wav2vec 2.0-style front end.
+    """
+    kernels, strides = config.get("conv_kernel"), config.get("conv_stride")
+    if not kernels or not strides:
+        raise MixframeError(
+            f"{where}: model type '{config.get('model_type')}' has no conv_kernel and conv_stride: "
+            "only encoders with a wav2vec 2.0-style convolution front end can be used"
+        )
+    for key, values in (("conv_kernel", kernels), ("conv_stride", strides)):
+        if not isinstance(values, Sequence) or not all(type(v) is int and v > 0 for v in values):
+            raise MixframeError(f"{where}: {key} = {values!r}, expected numbers of samples")
+    return FrameGrid(tuple(kernels), tuple(strides))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Audio in and out: whole utterances or parts of them, from plain files or from inside a tar."""
 
 import io
+import math
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,16 @@ from mixframe.base.folders import DATA, located
 
 SAMPLE_RATE = 16_000
 """Hz. Every speech foundation model here takes 16 kHz; other rates are converted on reading."""
+
+RATES = (1_000, 768_000)
+"""Hz. A header that names another rate is taken for damaged."""
+
+MOST_COEFFICIENTS = 2**27
+"""Of a resampling filter: one for each pair of samples in and out of its smallest step; some 4 GiB
+while it is made. Only rates above 8.4 kHz that share no divisor with 16 kHz want more."""
+
+MOST_VALUES = 2**31
+"""Samples of all channels that are decoded at once: 8 GiB. A header can say anything."""
 
 Waveform = npt.NDArray[np.float32]
 
@@ -50,6 +61,11 @@ class AudioRef:
             downloaded = self.path.startswith(f"{DATA}/")
             hint = "; `mixframe download --preset NAME` fetches it" if downloaded else ""
             raise MixframeError(f"{located(self.path)}: no such audio file{hint}") from error
+        # A path with a zero byte, or a place before the beginning, is a ValueError.
+        except (OSError, ValueError) as error:
+            raise MixframeError(
+                f"{self.path!r} at byte {self.offset}: cannot be read ({error})"
+            ) from error
         if len(data) < self.n_bytes:
             raise MixframeError(
                 f"{self.path}: ends {self.n_bytes - len(data)} bytes before the audio at byte "
@@ -75,23 +91,31 @@ def read(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Wavefor
         gives up on is decoded by FFmpeg (`decode_flac`).
 
     Raises:
-        MixframeError: undecodable, empty, not finite, or shorter than asked for.
+        MixframeError: undecodable, empty, not finite, or shorter than asked for; a rate outside
+            `RATES` or with too large a filter; more samples than `MOST_VALUES`.
     """
     data = ref.open()
+    place = f"{ref.path} at byte {ref.offset}"
     try:
         with soundfile.SoundFile(data) as stream:
             native = stream.samplerate == SAMPLE_RATE
+            frames = n_samples if native and n_samples is not None else -1
+            problem = header_problem(
+                stream.samplerate, stream.channels, stream.frames if frames < 0 else frames
+            )
+            if problem:
+                raise MixframeError(f"{place}: {problem}")
             if native and start:
                 stream.seek(start)
-            frames = n_samples if native and n_samples is not None else -1
             samples = stream.read(frames, dtype="float32", always_2d=True)
             rate = stream.samplerate
     except soundfile.LibsndfileError as error:
         decoded = decode_flac(data.getvalue())
         if decoded is None:
-            place = f"{ref.path} at byte {ref.offset}"
             raise MixframeError(f"{place}: not decodable: {error}") from error
         samples, rate = decoded
+        if problem := rate_problem(rate):
+            raise MixframeError(f"{place}: {problem}") from error
         if rate == SAMPLE_RATE:
             samples = samples[start:][:n_samples]
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
@@ -99,17 +123,42 @@ def read(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Wavefor
         mono = resample(mono, rate)[start:]
         mono = mono if n_samples is None else mono[:n_samples]
     if mono.size == 0:
-        raise MixframeError(f"{ref.path} at byte {ref.offset}: audio without samples")
+        raise MixframeError(f"{place}: audio without samples")
     if n_samples is not None and mono.size != n_samples:
         raise MixframeError(
-            f"{ref.path} at byte {ref.offset}: {mono.size} samples from sample {start}, "
-            f"expected {n_samples}"
+            f"{place}: {mono.size} samples from sample {start}, expected {n_samples}"
         )
     if not np.isfinite(mono).all():
-        raise MixframeError(
-            f"{ref.path} at byte {ref.offset}: audio has samples that are not finite"
-        )
+        raise MixframeError(f"{place}: audio has samples that are not finite")
     return mono
+
+
+def rate_problem(rate: int) -> str:
+    """Say why audio of a rate in Hz is not converted to 16 kHz; "" if it is."""
+    if not RATES[0] <= rate <= RATES[1]:
+        return f"{rate:,} Hz; expected a sampling rate of {RATES[0]:,} to {RATES[1]:,} Hz"
+    divisor = math.gcd(rate, SAMPLE_RATE)
+    if rate // divisor * (SAMPLE_RATE // divisor) > MOST_COEFFICIENTS:
+        return (
+            f"{rate:,} Hz; the filter to {SAMPLE_RATE:,} Hz would not fit into memory, convert it "
+            "with another program"
+        )
+    return ""
+
+
+def header_problem(rate: int, channels: int, frames: int) -> str:
+    """Say why audio with such a header is not decoded in one piece; "" if it is.
+
+    Args:
+        frames: samples of each channel.
+    """
+    if channels * frames > MOST_VALUES:
+        return (
+            f"the header says {frames:,} samples of {channels} channels; expected at most "
+            f"{MOST_VALUES:,} in all"
+        )
+    problem = rate_problem(rate)
+    return problem and f"the header says {problem}"
 
 
 def decode_flac(data: bytes) -> tuple[npt.NDArray[np.float32], int] | None:

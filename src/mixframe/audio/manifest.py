@@ -28,38 +28,58 @@ import pyarrow.parquet as pq
 
 from mixframe.audio.io import AudioRef
 from mixframe.base.errors import MixframeError, listing
-from mixframe.base.files import atomic_path, need_file
+from mixframe.base.files import atomic_path
 from mixframe.base.labels import LABELS
+from mixframe.base.tables import Columns, read_parquet
 
 TEXT = ("utterance", "set", "label", "speaker", "attack", "codec", "subset", "prompt", "path")
 NUMBERS = ("offset", "n_bytes", "samples")
 COLUMNS = (*TEXT, *NUMBERS, "regions")
+KINDS: Columns = {
+    **dict.fromkeys(TEXT, "text"),
+    **dict.fromkeys(NUMBERS, "int"),
+    "regions": "ints",
+}
+"""What each column holds."""
 
 
 def check(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return the manifest with its common columns first.
 
     Raises:
-        MixframeError: a missing column, a duplicate id, an unknown label, an utterance without
-            samples; all of them at once, by id.
+        MixframeError: no rows, a missing column, a duplicate id, an unknown label, an utterance
+            without samples, a place before the beginning of a file, regions that are no pairs; all
+            of them at once, by id.
     """
     absent = [c for c in COLUMNS if c not in table]
     if absent:
         raise MixframeError(f"{where}: the manifest lacks the columns {', '.join(absent)}")
+    _refuse_rows(table, where)
+    extra = [c for c in table if c not in COLUMNS]
+    return table[[*COLUMNS, *extra]].reset_index(drop=True)
+
+
+def _refuse_rows(table: pd.DataFrame, where: str) -> None:
+    """Refuse a table whose rows cannot be; places of the audio are looked at where it has them."""
+    if table.empty:
+        raise MixframeError(f"{where}: the manifest has no utterances")
     problems = [
         f"{name}: {count} rows with this utterance id"
         for name, count in table["utterance"].value_counts().items()
         if count > 1
     ]
-    for mask, what in (
-        (~table["label"].isin(LABELS), "label is not bonafide or spoof"),
-        (table["samples"] <= 0, "no samples"),
-    ):
+    wrong = [(~table["label"].isin(LABELS), "label is not bonafide or spoof")]
+    if "samples" in table:
+        wrong.append((table["samples"] <= 0, "no samples"))
+    if "offset" in table and "n_bytes" in table:
+        below = (table["offset"] < 0) | (table["n_bytes"] < 0)
+        wrong.append((below, "its place in the file is below 0"))
+    if "regions" in table:
+        wrong.append((table["regions"].map(len) % 2 == 1, "a region without an end"))
+    for mask, what in wrong:
         problems += [f"{name}: {what}" for name in table.loc[mask, "utterance"]]
     if problems:
         raise MixframeError(f"{where}: {len(problems)} bad rows\n{listing(problems)}")
-    extra = [c for c in table if c not in COLUMNS]
-    return table[[*COLUMNS, *extra]].reset_index(drop=True)
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -78,9 +98,10 @@ def read(path: Path, sets: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a manifest, or the rows of some of its sets.
 
     Raises:
-        MixframeError: the file is missing, or a set is empty or has one class only.
+        MixframeError: the file is missing, or no manifest (`check`), or a set is empty or has one
+            class only.
     """
-    table = pd.read_parquet(need_file(path, "protocol"))
+    table = check(read_parquet(path, KINDS, "protocol"), str(path))
     if sets is None:
         return table
     for name in sets:
@@ -92,6 +113,21 @@ def read(path: Path, sets: Sequence[str] | None = None) -> pd.DataFrame:
                     f"(sets: {', '.join(sorted(table['set'].unique()))})"
                 )
     return table[table["set"].isin(sets)].reset_index(drop=True)
+
+
+def read_keys(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read what a manifest says of its trials; where their audio is need not be in it.
+
+    Args:
+        columns: that it must have besides utterance, set and label.
+
+    Raises:
+        MixframeError: the file is missing, lacks a column, or has rows that cannot be.
+    """
+    wanted = {name: KINDS[name] for name in ("utterance", "set", "label", *columns)}
+    table = read_parquet(path, wanted, "protocol")
+    _refuse_rows(table, str(path))
+    return table
 
 
 def ref(row: pd.Series) -> AudioRef:

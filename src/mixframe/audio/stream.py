@@ -14,11 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from mixframe.audio.io import SAMPLE_RATE, Waveform, resample
+from mixframe.audio.io import RATES, SAMPLE_RATE, Waveform, resample
 from mixframe.base.errors import MixframeError
-
-RATES = (1_000, 768_000)
-"""Hz. A header that names another rate is taken for damaged."""
 
 WHOLE_SECONDS = 60
 """Up to here a recording is resampled in one piece, as `mixframe.audio.io.read` does it."""

@@ -1,13 +1,15 @@
 """Files written whole or not at all, content hashes, and the lock of a stage."""
 
 import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,22 +17,29 @@ from filelock import FileLock, Timeout
 
 from mixframe.base.errors import REFUSALS, MixframeError
 
+PARTIAL = ".partial"
+"""In the name of every temporary file, before its suffix."""
+LARGEST_JSON = 2**28
+"""Bytes. The largest JSON here, figures of an evaluation, has some hundred thousand."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block ends well.
 
     The temporary name keeps the suffix of `path`, because writers choose the format by it. On any
-    error the temporary file is removed and an earlier `path` stays as it was.
+    error the temporary file is removed and an earlier `path` stays as it was. What a process left
+    that was killed meanwhile is removed by the next one that writes `path`.
 
     Raises:
         MixframeError: the disk is full, or the place is read-only, no folder, or too long a name.
     """
     path = Path(path)
-    temporary = None
+    handle = temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_file(path, path.parent)
+        _remove_abandoned(path)
+        handle, temporary = temporary_file(path, path.parent)
         yield temporary
         # mkstemp makes files only the owner can read; results are for the whole group.
         umask = os.umask(0)
@@ -47,13 +56,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
 
 
-def temporary_file(path: Path, folder: Path) -> Path:
-    """Make an empty file in `folder` with a new name that tells what it will become: `path`."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.stem[:40]}.", suffix=path.suffix)
-    os.close(handle)
-    return Path(name)
+def temporary_file(path: Path, folder: Path) -> tuple[int, Path]:
+    """Make an empty file in `folder` with a new name that tells what it will become: `path`.
+
+    Returns:
+        its open handle, whose lock says that somebody is writing until it is closed, and its path.
+    """
+    handle, name = tempfile.mkstemp(
+        dir=folder, prefix=f".{path.stem[:40]}.", suffix=f"{PARTIAL}{path.suffix}"
+    )
+    # Disks without locks keep what killed processes left.
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle, Path(name)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files of `path` that no process is writing."""
+    pattern = f".{glob.escape(path.stem[:40])}.????????{PARTIAL}{glob.escape(path.suffix)}"
+    for temporary in path.parent.glob(pattern):
+        with suppress(OSError), temporary.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            temporary.unlink(missing_ok=True)
 
 
 def raise_refused(error: OSError, what: str) -> NoReturn:
@@ -80,16 +108,36 @@ def json_text(value: Any) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file of UTF-8.
 
     Raises:
-        MixframeError: the file is missing or not JSON.
+        MixframeError: the file is missing, larger than `LARGEST_JSON`, or not JSON.
     """
     path = need_file(path)
+    n_bytes = path.stat().st_size
+    if n_bytes > LARGEST_JSON:
+        raise MixframeError(f"{path}: {n_bytes:,} bytes, expected JSON of up to {LARGEST_JSON:,}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes().decode("utf-8"))
     except json.JSONDecodeError as error:
         raise MixframeError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise MixframeError(f"{path}, byte {error.start}: not UTF-8, so not JSON") from error
+    # Python reads no whole numbers of more than 4,300 digits, and nothing nested 1,000 deep.
+    except (ValueError, RecursionError) as error:
+        raise MixframeError(f"{path}: not JSON that can be read: {error}") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        MixframeError: as `read_json`; or it holds something else.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise MixframeError(f"{path}: holds {type(value).__name__}, expected an object, {{...}}")
+    return value
 
 
 def need_file(path: Path, made_by: str = "") -> Path:

@@ -58,7 +58,9 @@ def _try(path: Path, target: Path) -> None:
         longest = os.pathconf(folder, "PC_NAME_MAX")
         if any(len(os.fsencode(part)) > longest for part in target.parts):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        temporary_file(target, folder).unlink()
+        handle, temporary = temporary_file(target, folder)
+        temporary.unlink()
+        os.close(handle)
     except OSError as error:
         raise MixframeError(f"{path}: {folder}: {_reason(error)}; choose another name") from error
 

@@ -17,7 +17,7 @@ from pydantic_core.core_schema import CoreSchema, tagged_union_schema
 
 from mixframe.base.errors import MixframeError, listing
 
-S = TypeVar("S", bound="Section")
+S = TypeVar("S", bound=BaseModel)
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path, need_file
 
 
@@ -19,6 +21,17 @@ def load_tensors(path: Path, made_by: str) -> dict[str, Tensor]:
     """Read a safetensors file.
 
     Raises:
-        MixframeError: it is missing; the message says that the stage `made_by` makes it.
+        MixframeError: it is missing, and the message says that the stage `made_by` makes it; or it
+            is cut or damaged.
     """
-    return load_file(need_file(path, made_by))
+    path = need_file(path, made_by)
+    try:
+        return load_file(path)
+    # An empty file cannot be mapped, which is an OSError or a ValueError.
+    except (SafetensorError, OSError, ValueError) as error:
+        raise MixframeError(f"{path}: no safetensors, cut or damaged ({error})") from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error of torch or transformers says."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mixframe.base.files import read_json, sha256_file, write_text
+from mixframe.base.files import read_object, sha256_file, write_text
+from mixframe.base.shown import visible
 from mixframe.bundle.contents import CONTENTS, ENCODER, Contents, Evaluated
 from mixframe.metrics.tables import percent
 from mixframe.models.detector import ADAPTER_CONFIG
@@ -46,7 +47,7 @@ def write_card(
     with_lora = (folder / ADAPTER_CONFIG).is_file()
     model_type = ""
     if with_lora:
-        model_type = read_json(folder / ENCODER / "config.json")["model_type"]
+        model_type = read_object(folder / ENCODER / "config.json")["model_type"]
     system = contents.system
     window = system.crop_seconds if isinstance(system, Neural) and system.short == "tile" else None
     text = template.render(
@@ -62,7 +63,7 @@ def write_card(
 
 def escaped(text: str) -> str:
     """Return text of one line that Markdown shows as it is."""
-    return MARKS.sub(r"\\\1", " ".join(text.split()))
+    return MARKS.sub(r"\\\1", visible(" ".join(text.split())))
 
 
 def front_matter(contents: Contents, license_name: str) -> str:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from mixframe.audio.frames import FrameGrid
-from mixframe.audio.io import SAMPLE_RATE, AudioRef, Waveform, resample
+from mixframe.audio.io import SAMPLE_RATE, AudioRef, Waveform, rate_problem, resample
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
 from mixframe.base.tensors import load_tensors
@@ -211,6 +211,8 @@ class Detector:
         mono = samples.mean(axis=1) if samples.ndim == 2 else samples
         if not np.isfinite(mono).all():
             raise MixframeError("audio has samples that are not finite")
+        if problem := rate_problem(rate):
+            raise MixframeError(f"rate = {problem}")
         mono = mono if rate == SAMPLE_RATE else resample(mono, rate)
         if mono.size < self.min_samples:
             raise MixframeError(

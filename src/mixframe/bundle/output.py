@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mixframe.base.files import json_text
+from mixframe.base.shown import cell
 from mixframe.bundle.analysis import Result, Rule
 from mixframe.bundle.contents import Contents
 
@@ -110,18 +111,13 @@ def csv_of(results: Sequence[Result]) -> str:
     writer.writerow(COLUMNS)
     for result in results:
         values = result.model_dump(include=set(COLUMNS))
-        values["file"] = _harmless(result.file)
-        values["error"] = _harmless(result.error or "")
+        values["file"] = cell(result.file)
+        values["error"] = cell(result.error or "")
         values["windows"] = len(result.windows) or None
         values["regions"] = _spans(result, len(result.regions or []))
         values["warnings"] = " ".join(warned.name for warned in result.warnings)
         writer.writerow(["" if values[name] is None else values[name] for name in COLUMNS])
     return out.getvalue()
-
-
-def _harmless(text: str) -> str:
-    """Keep spreadsheets from taking a cell for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def rttm_of(results: Sequence[Result]) -> str:

@@ -16,7 +16,7 @@ from mixframe.bundle import output, picture
 from mixframe.bundle.analysis import Picture, Result, Rule, excerpts
 from mixframe.bundle.contents import Contents
 from mixframe.report import draw
-from mixframe.report.render import inline_svg
+from mixframe.report.render import inline_svg, shown
 
 WHOLE_SECONDS = 60.0
 """Up to here a page has the recording as a whole, of longer ones the parts worth hearing."""
@@ -111,6 +111,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

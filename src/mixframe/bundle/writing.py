@@ -14,7 +14,7 @@ from mixframe import __version__
 from mixframe.audio import manifest
 from mixframe.audio.io import read
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_file, read_json, sha256_file, write_json
+from mixframe.base.files import need_file, read_object, sha256_file, write_json
 from mixframe.base.progress import log
 from mixframe.base.tensors import load_tensors
 from mixframe.bundle import measures
@@ -37,13 +37,14 @@ from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Preset, lookup
 from mixframe.experiment.scored import read_trainings
 from mixframe.metrics import calibration, detection, scorefiles
-from mixframe.metrics.frames import frame_threshold
+from mixframe.metrics.frames import frame_threshold, read_frames
 from mixframe.metrics.tables import span
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import ADAPTER, ADAPTER_CONFIG, HEAD
 from mixframe.models.params import ENCODER_FILES, Full, Hub, Lora
+from mixframe.stages.card import read_card
 from mixframe.stages.context import Context, open_context
-from mixframe.stages.systems import CARD, check_card, work
+from mixframe.stages.systems import check_card, work
 from mixframe.training.systems.lfcc import MIXTURES
 from mixframe.training.systems.neural import Neural
 from mixframe.training.systems.system import System
@@ -126,7 +127,7 @@ def _source(name: str, preset_name: str | None, seed: int | None) -> _Source:
     frames = start in preset.posttrain and preset.posttrain[start].objective == "frames" and not own
     folder = context.files.finetuned(name)
     check_card(folder)
-    isa = read_json(folder / CARD)["isa"]
+    isa = read_card(folder).isa
     return _Source(context, name, system, work(context, system, "").start, isa, frames)
 
 
@@ -161,7 +162,7 @@ def _write_encoder(source: _Source, trained: bool, folder: Path) -> None:
     if trained:
         path = source.files.finetuned(source.name) / ADAPTER
         backbone.model.load_state_dict(load_tensors(path, "finetune"))
-    preprocessor = read_json(source.encoder / "preprocessor_config.json")
+    preprocessor = read_object(source.encoder / "preprocessor_config.json")
     backbones.save(backbone, folder, preprocessor)
 
 
@@ -172,7 +173,7 @@ def _write_adapter_config(trained: Path, folder: Path) -> None:
 
     model: Any = MODEL_MAPPING[type(AutoConfig.from_pretrained(folder / ENCODER))]
     config = {
-        **read_json(trained),
+        **read_object(trained),
         "base_model_name_or_path": ENCODER,
         "auto_mapping": {"base_model_class": model.__name__, "parent_library": model.__module__},
         "inference_mode": True,
@@ -193,7 +194,7 @@ def _contents(source: _Source, files: dict[str, str]) -> Contents:
     if source.frames:
         start = source.system.starts_from
         assert start is not None
-        scores = pd.read_parquet(need_file(layout.frames(start), "posttrain"))
+        scores = read_frames(layout.frames(start))
         # Scores of frames are minus their logits.
         threshold = -frame_threshold(scores[scores["set"] == HELDOUT])
         frames = Frames(threshold=threshold)
@@ -260,7 +261,7 @@ def _evaluated(source: _Source, system: str) -> dict[str, Evaluated]:
     drawn = source.preset.evaluate.bootstrap
     path = need_file(source.files.details(system), "evaluate")
     figures = {}
-    for name, of_set in read_json(path).items():
+    for name, of_set in read_object(path).items():
         interval = span(of_set)
         if interval is None:
             raise MixframeError(f"{path}: {name} has no interval of the EER")

@@ -50,7 +50,8 @@ class Fetched(PublishedSection):
             every address. "" where there is none.
         addresses: folders on servers, tried in this order for archives without a url.
         archives: by file name.
-        disk_gb: what archives and unpacked files take together, checked before anything starts.
+        disk_gb: what archives and unpacked files take together, checked before anything starts; no
+            archive of unknown size may be larger.
     """
 
     path: str
@@ -133,7 +134,9 @@ def _fetch(params: Fetched, corpus: Corpus | PartialCorpus, folder: Path) -> Non
         reasons = []
         for url in urls:
             try:
-                fetch.download(url, path, archive.checksum, archive.bytes)
+                fetch.download(
+                    url, path, archive.checksum, archive.bytes, max_bytes=params.disk_gb * GIB
+                )
                 break
             except MixframeError as error:
                 reasons.append(f"{path.name}: {error}")
@@ -230,5 +233,5 @@ def _members(archive: Path) -> Iterator[tarfile.TarInfo]:
                     yield member
                 # tarfile remembers every member, which adds up to gigabytes.
                 tar.members = []  # type: ignore[attr-defined]
-    except tarfile.TarError as error:
+    except (*unpack.DAMAGE, OSError) as error:
         raise MixframeError(f"{archive}: not a tar, cut or damaged ({error})") from error

@@ -20,7 +20,7 @@ from pydantic import Field
 from mixframe.audio.io import AudioRef, TarWriter, tar_writer
 from mixframe.audio.manifest import COLUMNS
 from mixframe.base.errors import MixframeError, listing
-from mixframe.base.files import atomic_path, need_file, need_space, stage_lock
+from mixframe.base.files import atomic_path, need_space, stage_lock
 from mixframe.base.folders import data_root, stored
 from mixframe.base.labels import LABELS
 from mixframe.base.progress import log, progress
@@ -34,6 +34,8 @@ from mixframe.metrics.trialfiles import NO_ATTACK, refuse
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixframe.base.tables import Columns
+
 SHARDS = "data/test-*.parquet"
 LABELS_FILE = "labels.parquet"
 """Beside the shards."""
@@ -45,6 +47,11 @@ MAKERS = ("generator", "vocoder", "system_id", "algorithm")
 """Keys of the notes that name what made a spoof where neither attack_id nor attack does."""
 FILLED = ("speaker", "attack", "codec", "subset", "prompt")
 """Columns of the manifest that notes may fill."""
+TRIAL: "Columns" = {
+    **dict.fromkeys(("utterance", "label", "speaker", "attack"), "text"),
+    **dict.fromkeys(("offset", "n_bytes", "line"), "int"),
+}
+"""Columns of a table of trials; those of the notes come beside them."""
 ROWS = 64
 """Rows of a shard in memory at once."""
 
@@ -157,30 +164,23 @@ def _unpack(shard: Path, table: Path) -> None:
 
 def _trials(shard: Path, audio: TarWriter) -> Iterator[dict[str, Any]]:
     """Yield the trials of a shard, adding their audio to a tar."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from mixframe.base.tables import parquet_columns, read_rows
 
-    try:
-        stream = pq.ParquetFile(shard)
-    except pa.ArrowInvalid as error:
-        raise MixframeError(f"{shard}: not Parquet, cut or damaged ({error})") from error
-    with stream:
-        names = set(stream.schema_arrow.names)
-        if names != {"path", "audio", "label", "notes"}:
+    names, total = parquet_columns(shard)
+    if set(names) != {"path", "audio", "label", "notes"}:
+        raise MixframeError(
+            f"{shard}: has the columns {', '.join(sorted(names))}, expected path, audio, "
+            "label and notes"
+        )
+    rows = read_rows(shard, {"path": "text", "notes": "text"}, ROWS)
+    for number, row in enumerate(progress(rows, total, shard.name, "trials"), start=1):
+        try:
+            yield _trial(row, audio) | {"line": number}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise MixframeError(
-                f"{shard}: has the columns {', '.join(sorted(names))}, expected path, audio, "
-                "label and notes"
-            )
-        rows = (row for batch in stream.iter_batches(ROWS) for row in batch.to_pylist())
-        total = stream.metadata.num_rows
-        for number, row in enumerate(progress(rows, total, shard.name, "trials"), start=1):
-            try:
-                yield _trial(row, audio) | {"line": number}
-            except (ValueError, KeyError, TypeError) as error:
-                raise MixframeError(
-                    f"{shard}, row {number}: {error!r}; expected audio with bytes, label 0 or 1 "
-                    "and notes with an utterance_id"
-                ) from error
+                f"{shard}, row {number}: {error!r}; expected audio with bytes, label 0 or 1 "
+                "and notes with an utterance_id"
+            ) from error
 
 
 def _trial(row: dict[str, Any], audio: TarWriter) -> dict[str, Any]:
@@ -221,10 +221,16 @@ def protocol(
     """
     import pandas as pd
 
+    from mixframe.base.tables import read_parquet
+
     paths = [Path(file["path"]) for file in entry["files"]]
     listed = [read_labels(path) for path in paths if path.name == LABELS_FILE]
     paths = [path for path in paths if path.name != LABELS_FILE]
-    tables = {path: pd.read_parquet(path).assign(file=path.as_posix()) for path in paths}
+    if not paths:
+        raise MixframeError(f"{params.set}: download.json names no table of trials of this dataset")
+    tables = {
+        path: read_parquet(path, TRIAL, "download").assign(file=path.as_posix()) for path in paths
+    }
     files = [
         (params.prefix + name, place)
         for path, trials in tables.items()
@@ -276,17 +282,10 @@ def read_labels(path: Path) -> dict[str, str]:
         MixframeError: the file is missing, no Parquet, or without the columns utterance_id and
             label; an id is there twice, or a label is not 0 or 1.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from mixframe.base.tables import read_parquet
 
-    try:
-        table = pq.read_table(need_file(path))
-    except pa.ArrowInvalid as error:
-        raise MixframeError(f"{path}: not Parquet, cut or damaged ({error})") from error
-    columns = ("utterance_id", "label")
-    if not set(columns) <= set(table.column_names):
-        raise MixframeError(f"{path}: expected the columns utterance_id and label")
-    pairs = list(zip(*(table[name].to_pylist() for name in columns), strict=True))
+    table = read_parquet(path, {"utterance_id": "text", "label": "int"})
+    pairs = list(zip(table["utterance_id"].tolist(), table["label"].tolist(), strict=True))
     problems = [f"label {n} of {name!r}, expected 0 or 1" for name, n in pairs if n not in (0, 1)]
     repeated = Counter(name for name, _ in pairs)
     problems += [f"{name!r} is there {n} times" for name, n in repeated.items() if n > 1]

@@ -5,6 +5,7 @@ No lock is taken: a caller that may run twice at once holds `files.stage_lock`.
 
 import errno
 import hashlib
+import re
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -14,7 +15,7 @@ import requests
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_space, read_json, write_json
+from mixframe.base.files import free_bytes, need_space, read_object, write_json
 from mixframe.base.progress import log, progress_bytes
 
 CHUNK = 128 * 1024
@@ -32,6 +33,7 @@ def download(
     n_bytes: int | None = None,
     attempts: int = 5,
     pause: float = 1.0,
+    max_bytes: int | None = None,
 ) -> None:
     """Fetch `url` into `path`, going on where an earlier attempt was cut.
 
@@ -47,11 +49,14 @@ def download(
         attempts: how often in a row a cut connection, a time-out or a busy server may bring
             nothing. A server that cannot be reached at all is asked once.
         pause: seconds before the first repetition; doubles with each.
+        max_bytes: most bytes to take where no size is published; None or 0 for half of the free
+            disk space.
 
     Raises:
-        MixframeError: no connection, an HTTP error, too little disk space, or a wrong size or
-            checksum (then the data is removed). The message names the URL, and what to fetch by
-            hand and where to put it.
+        MixframeError: no connection, an HTTP error, an answer or a redirection that cannot be
+            followed, too little disk space, a place that is no regular file, or more bytes than
+            allowed, a wrong size or a wrong checksum (then the data is removed). The message names
+            the URL, and what to fetch by hand and where to put it.
     """
     path = Path(path)
     algorithm, _, digits = (checksum or "").partition(":")
@@ -59,11 +64,14 @@ def download(
         raise MixframeError(
             f"{path}: checksum '{checksum}' is neither sha256:<64 digits> nor md5:<32 digits>"
         )
+    transfer = _Transfer(url, path, checksum, n_bytes, max_bytes)
+    for place in (path, transfer.part, transfer.mark):
+        if place.exists() and not place.is_file():
+            raise MixframeError(f"{place}: no regular file; {path.name} is to be fetched there")
     if path.exists():
         verify(path, checksum, n_bytes)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    transfer = _Transfer(url, path, checksum, n_bytes)
     at_start = most = transfer.size
     failures = 0
     while True:
@@ -121,6 +129,10 @@ class _CutError(Exception):
         self.connected = connected
 
 
+class _EndlessError(Exception):
+    """More arrived than a file may have."""
+
+
 class _Transfer:
     """What is to be at `path` in the end, and what is there of it.
 
@@ -129,9 +141,16 @@ class _Transfer:
         mark: JSON of the URL and the server's name for this version of the file.
     """
 
-    def __init__(self, url: str, path: Path, checksum: str | None, n_bytes: int | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        path: Path,
+        checksum: str | None,
+        n_bytes: int | None,
+        max_bytes: int | None,
+    ) -> None:
         self.url, self.path, self.what = url, path, path.name
-        self.checksum, self.n_bytes = checksum, n_bytes
+        self.checksum, self.n_bytes, self.max_bytes = checksum, n_bytes, max_bytes
         self.part = path.with_name(f"{path.name}.part")
         self.mark = path.with_name(f"{path.name}.part.json")
 
@@ -152,8 +171,7 @@ class _Transfer:
 
     def receive(self) -> None:
         """Bring the part to its full size, or raise _CutError with what arrived kept in it."""
-        mark = read_json(self.mark) if self.mark.exists() else {}
-        validator = mark["validator"] if mark.get("url") == self.url else None
+        validator = self._marked()
         offset = self.size if validator or self.checksum else 0
         if self.n_bytes and offset >= self.n_bytes:
             return
@@ -168,6 +186,11 @@ class _Transfer:
                 start = self._start(response, offset, validator)
                 if start is not None:
                     self._store(response, start)
+        except ValueError as error:
+            # Addresses, of redirections too, and headers that cannot be.
+            raise self.failed(
+                f"not a request that can be made, or no answer that can be used ({error})"
+            ) from error
         except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
             # A ConnectionError around a ProtocolError is a connection that broke; any other is one
             # that was never made: refused, unknown host, connecting timed out, bad certificate.
@@ -180,11 +203,26 @@ class _Transfer:
             raise self.failed(f"not a request that can be made ({error})") from error
         except OSError as error:
             if error.errno != errno.ENOSPC:
-                raise
+                raise MixframeError(f"{self.part}: cannot be written ({error})") from error
             raise MixframeError(
                 f"{self.part}: no space left on the disk; what has arrived of {self.what} is "
                 "kept: make room and start again"
             ) from error
+
+    def _marked(self) -> str | None:
+        """Return the server's name for the version of which the part is, if it is known."""
+        if not self.mark.exists():
+            return None
+        try:
+            mark = read_object(self.mark)
+            url, validator = mark.get("url"), mark.get("validator")
+            if not isinstance(url, str) or not isinstance(validator, str):
+                raise MixframeError(f"{self.mark}: has no url and validator")
+        except MixframeError as error:
+            raise MixframeError(
+                f"{error}; remove it and {self.part.name} to fetch {self.what} from its start"
+            ) from error
+        return validator if url == self.url else None
 
     def _start(self, response: requests.Response, offset: int, validator: str | None) -> int | None:
         """Return the place of the body in the file; None if the part is complete as it is."""
@@ -214,14 +252,20 @@ class _Transfer:
     def _store(self, response: requests.Response, start: int) -> None:
         """Write the body behind the first `start` bytes of the part."""
         length = response.headers.get("Content-Length")
+        if length is not None and not re.fullmatch("[0-9]{1,18}", length):
+            raise self.failed(f"Content-Length {length[:40]!r}, expected a number of bytes")
         total = None if length is None else start + int(length)
+        limit, source = self._limit(start)
         if total is not None:
             if self.n_bytes and self.n_bytes != total:
                 raise self.failed(
                     f"the server has {total:,} bytes, expected {self.n_bytes:,}: "
                     "the file has changed there"
                 )
+            if self.max_bytes and total > limit:
+                raise self.failed(f"the server has {total:,} bytes, more than {limit:,}, {source}")
             need_space(self.part.parent, total - start, self.what)
+            limit = total
         if start == 0:
             self.discard()
             if validator := _validator(response):
@@ -231,12 +275,28 @@ class _Transfer:
             with self.part.open("ab") as stream:
                 # response.raw, because requests' own iterator would undo a Content-Encoding.
                 for chunk in response.raw.stream(CHUNK, decode_content=False):
+                    if stream.tell() + len(chunk) > limit:
+                        raise _EndlessError
                     stream.write(chunk)
                     yield stream.tell()
 
-        progress_bytes(positions(), total or self.n_bytes or 0, self.what, start)
+        try:
+            progress_bytes(positions(), total or self.n_bytes or 0, self.what, start)
+        except _EndlessError:
+            self.discard()
+            raise self.failed(
+                f"the server sends more than {limit:,} bytes, {source}; the data was removed"
+            ) from None
         if total is not None and self.size != total:
             raise _CutError(f"{self.size:,} of {total:,} bytes arrived")
+
+    def _limit(self, start: int) -> tuple[int, str]:
+        """Return how large the part may become where the server does not say, and why."""
+        if self.n_bytes:
+            return self.n_bytes, "its published size"
+        if self.max_bytes:
+            return self.max_bytes, "the limit for this file"
+        return start + free_bytes(self.part.parent) // 2, "half of the free disk space"
 
 
 def _validator(response: requests.Response) -> str | None:

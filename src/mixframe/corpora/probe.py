@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from mixframe.audio.io import SAMPLE_RATE, AudioRef, decode_flac
+from mixframe.audio.io import SAMPLE_RATE, AudioRef, decode_flac, header_problem
 from mixframe.base import pools
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import stage_lock
@@ -147,6 +147,7 @@ def probe_one(ref: AudioRef, decode: bool) -> Probed:
         if decoded is None:
             return Probed(0, 0, 0, f"not decodable: {error}")
         (length, channels), rate, problem = decoded[0].shape, decoded[1], ""
+    problem = problem or header_problem(rate, channels, length)
     if not problem and length <= 0:
         problem = "no samples"
     # As many as torchaudio's resampling makes of them.

@@ -4,11 +4,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from mixframe.base.files import sha256_file
+from pydantic import BaseModel, ConfigDict, Field
+
+from mixframe.base.files import read_object, sha256_file
 from mixframe.base.folders import data_root, is_below_root, stored
-from mixframe.base.schema import Section
+from mixframe.base.schema import Count, Section, validate
 from mixframe.metrics.trialfiles import Format
 
 
@@ -58,6 +60,48 @@ class Corpus:
 def pin(path: Path) -> dict[str, Any]:
     """Return what download.json says of a file; the same on every machine."""
     return {"path": stored(path), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Pinned(_Read):
+    """A file as `pin` describes it, and the table of the preset that it belongs to."""
+
+    path: str
+    bytes: Count
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    table: str = ""
+
+
+class Entry(_Read):
+    """What download.json says of a corpus.
+
+    Attributes:
+        kind: of the corpus.
+        title: of a corpus of one's own.
+        roots: folders and tars to look for audio in.
+        files, asv: what its kind reads.
+    """
+
+    kind: str
+    title: str = ""
+    roots: list[str] = []
+    files: list[Pinned]
+    asv: list[Pinned] = []
+
+
+def read_entries(path: Path) -> dict[str, dict[str, Any]]:
+    """Read download.json: by the name of a corpus what `Entry` has, without what is not given.
+
+    Raises:
+        MixframeError: the file is missing or not what the stage download writes.
+    """
+    return {
+        name: validate(Entry, value, f"{path}, {name}").model_dump(exclude_unset=True)
+        for name, value in read_object(path).items()
+    }
 
 
 def in_place(path: str, folder: Path) -> Path:

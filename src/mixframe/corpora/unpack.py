@@ -6,6 +6,7 @@ No lock is taken: a caller that may run twice at once holds `files.stage_lock`.
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -25,6 +26,13 @@ RATIO_APPLIES_FROM = 16 * MIB
 """Unpacked bytes below which a high compression ratio is no sign of a bomb."""
 MAX_PADDING = 16 * MIB
 """Most bytes behind the end of a tar; tar itself pads to a block, by default of 10 KiB."""
+MAX_NAME, MAX_DEPTH = 1000, 100
+"""Characters of a member's name and parts of its path; those of the published corpora have below
+200 and 10."""
+MAX_SHOWN = 200
+"""Most characters of a name in a message."""
+MAX_HEADER = MIB
+"""Most bytes of what a tar puts before a member to say more of it, a long name for instance."""
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 DAMAGE = (
     tarfile.TarError,
@@ -32,7 +40,18 @@ DAMAGE = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    UnicodeDecodeError,
+    # Numbers and text that cannot be, and headers of headers without end.
+    ValueError,
+    OverflowError,
+    struct.error,
+    RecursionError,
+)
+LONG_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
 )
 SPECIAL = "a device or another special file"
 
@@ -49,6 +68,12 @@ class TarHeader(tarfile.TarInfo):
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"{error}; the end of the archive is missing") from error
+
+    def _proc_member(self, tar: tarfile.TarFile) -> Self:
+        """Go on with a header of this type; its content is read into memory whole."""
+        if self.type in LONG_HEADERS and self.size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes, more than {MAX_HEADER:,}")
+        return super()._proc_member(tar)  # type: ignore[misc]  # not in the stubs
 
 
 def extract(
@@ -71,8 +96,9 @@ def extract(
 
     Raises:
         MixframeError: `folder` exists; the archive is cut, damaged, encrypted, of another kind or
-            too large; a member has an absolute name or one with "..", is a link or a device, or
-            comes twice. The message names archive and member; nothing is left.
+            too large; a member has an absolute name, one with ".." or one beyond `MAX_NAME` and
+            `MAX_DEPTH`, is a link or a device, or comes twice. The message names
+            archive and member; nothing is left.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
@@ -120,7 +146,8 @@ def extract(
         progress_bytes(positions(), size, f"unpacking {archive.name}")
         target.replace(folder)
     except (*DAMAGE, NotImplementedError, OSError, MixframeError) as error:
-        where = f", member {member!r}" if member else ""
+        shown = member if len(member) <= MAX_SHOWN else f"{member[:MAX_SHOWN]}..."
+        where = f", member {shown!r}" if member else ""
         raise MixframeError(f"{archive}{where}: {_reason(error)}; nothing was unpacked") from error
     finally:
         shutil.rmtree(target, ignore_errors=True)
@@ -142,6 +169,11 @@ def _name_problem(name: str) -> str:
     parts = name.replace("\\", "/").split("/")
     if parts[0] == "" or parts[0].endswith(":"):
         return "an absolute name"
+    if len(name) > MAX_NAME or len(parts) > MAX_DEPTH:
+        return (
+            f"a name of {len(name):,} characters and {len(parts):,} parts, expected at most "
+            f"{MAX_NAME:,} and {MAX_DEPTH}"
+        )
     return "a name that leaves the folder" if ".." in parts or "\0" in name else ""
 
 

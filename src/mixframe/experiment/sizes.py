@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from transformers import AutoConfig, PretrainedConfig
+from transformers import PretrainedConfig
 
-from mixframe.base.files import read_json
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Preset
 from mixframe.models import backbone as backbones
@@ -18,15 +17,17 @@ def foundation_config(foundation: Foundation, files: Layout) -> PretrainedConfig
     """Return the configuration of a preset's foundation model without fetching it.
 
     Raises:
-        MixframeError: it is neither known, nor in a folder, nor there from an earlier run.
+        MixframeError: it is neither known, nor in a folder, nor there from an earlier run; or its
+            configuration cannot be used.
     """
     if isinstance(foundation, Scratch):
         return backbones.new_config(foundation.architecture)
     if isinstance(foundation, Hub) and foundation.name in PUBLISHED:
         return published_config(foundation.name)
     folder = files.foundation if isinstance(foundation, Hub) else Path(foundation.path)
-    backbones.grid_of(read_json(folder / "config.json"))
-    return AutoConfig.from_pretrained(folder, local_files_only=True, **backbones.switches(0.0))
+    config = backbones.read_config(folder, **backbones.switches(0.0))
+    backbones.grid_of(config, str(folder / "config.json"))
+    return config
 
 
 def count_all(preset: Preset, files: Layout) -> dict[str, Counts]:

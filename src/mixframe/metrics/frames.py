@@ -1,9 +1,39 @@
-"""Scores of frames, pooled over utterances."""
+"""Scores of frames: read, and pooled over utterances."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from mixframe.base.errors import MixframeError
 from mixframe.metrics import detection
+
+COLUMNS = {"set": "text", "utterance": "text", "labels": "ints", "scores": "numbers"}
+
+
+def read_frames(path: Path) -> pd.DataFrame:
+    """Read the scores of frames that stage posttrain wrote.
+
+    Returns:
+        a row an utterance: set, utterance, labels (1 = injected), scores (higher = not injected).
+
+    Raises:
+        MixframeError: the file is missing, or no such table; an utterance has not as many labels as
+            scores, or a score is not finite.
+    """
+    # pyarrow only where a table is read.
+    from mixframe.base.tables import read_parquet
+
+    table = read_parquet(path, COLUMNS, "posttrain")
+    for name, labels, scores in zip(
+        table["utterance"], table["labels"], table["scores"], strict=True
+    ):
+        if len(labels) != len(scores) or not np.isfinite(scores).all():
+            raise MixframeError(
+                f"{path}: {name}: {len(labels)} labels and {len(scores)} scores; expected as many "
+                "of both, all finite"
+            )
+    return table
 
 
 def frame_classes(frames: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

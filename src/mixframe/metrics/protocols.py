@@ -76,7 +76,9 @@ def read(path: Path) -> pd.DataFrame:
         # pyarrow and the audio libraries, which the manifest brings, only where it is asked for.
         from mixframe.audio import manifest
 
-        table = manifest.read(need_file(path)).drop(columns=["subset", "regions"])
+        table = manifest.read_keys(need_file(path)).drop(
+            columns=["subset", "regions"], errors="ignore"
+        )
         return table.rename(columns={"utterance": "trial", "set": "subset"})
     first = trialfiles.first_line(path, "keys")
     n_columns = len(first.split())

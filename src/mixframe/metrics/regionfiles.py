@@ -257,7 +257,8 @@ def _of_manifest(path: Path) -> pd.DataFrame:
     # pyarrow and the audio libraries, which the manifest brings, only where it is asked for.
     from mixframe.audio import manifest
 
-    table = manifest.read(need_file(path)).drop(columns="subset").rename(columns={"set": "subset"})
+    table = manifest.read_keys(need_file(path), ["samples", "regions"])
+    table = table.drop(columns="subset", errors="ignore").rename(columns={"set": "subset"})
     table["duration"] = table["samples"] * SAMPLE
     rows = []
     for label, samples, flat in zip(
@@ -524,10 +525,10 @@ def _is_number(text: str) -> bool:
 
 
 def _of_parquet(path: Path) -> FrameScores:
-    table = pd.read_parquet(need_file(path))
-    absent = [name for name in ("utterance", "scores") if name not in table]
-    if absent:
-        raise MixframeError(f"{path}: no column {' and '.join(absent)}; expected scores of frames")
+    # pyarrow only where it is asked for.
+    from mixframe.base.tables import read_parquet
+
+    table = read_parquet(path, {"utterance": "text", "scores": "numbers"})
     names = table["utterance"].tolist()
     counts = np.array([len(row) for row in table["scores"]], dtype=np.int64)
     for wrong, what in (

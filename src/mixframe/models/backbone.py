@@ -16,10 +16,10 @@ from transformers import AutoConfig, AutoModel, HubertConfig, PretrainedConfig, 
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 from transformers.utils.logging import disable_progress_bar
 
-from mixframe.audio.frames import FrameGrid
+from mixframe.audio.frames import FrameGrid, grid_from
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_file, read_json, write_json
-from mixframe.base.tensors import save_tensors
+from mixframe.base.files import need_file, read_object, write_json
+from mixframe.base.tensors import first_line, save_tensors
 from mixframe.models.params import ENCODER_FILES, Architecture, Encoder, LowerPart
 
 disable_progress_bar()
@@ -95,19 +95,14 @@ def switches(dropout: float) -> dict[str, Any]:
     }
 
 
-def grid_of(config: PretrainedConfig | dict[str, Any]) -> FrameGrid:
-    """Return the frame grid of a model configuration.
+def grid_of(config: PretrainedConfig | dict[str, Any], where: str = "the encoder") -> FrameGrid:
+    """Return the frame grid of a model configuration; `where` it is from, for messages.
 
     Raises:
         MixframeError: the model has no wav2vec 2.0-style front end.
     """
     values = config if isinstance(config, dict) else config.to_dict()
-    if not values.get("conv_kernel") or not values.get("conv_stride"):
-        raise MixframeError(
-            f"model type '{values.get('model_type')}' has no conv_kernel and conv_stride: "
-            "only encoders with a wav2vec 2.0-style convolution front end can be used"
-        )
-    return FrameGrid(tuple(values["conv_kernel"]), tuple(values["conv_stride"]))
+    return grid_from(values, where)
 
 
 class CalledAttention(WavLMAttention):
@@ -173,13 +168,29 @@ def load(folder: Path, options: Encoder, random_seed: int | None = None) -> Back
     for name in ENCODER_FILES:
         if random_seed is None or name != "model.safetensors":
             need_file(folder / name, "pretrain")
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, **switches(options.dropout))
-    preprocessor = read_json(folder / "preprocessor_config.json")
-    grid_of(config)
+    config = read_config(folder, **switches(options.dropout))
+    preprocessor = read_object(folder / "preprocessor_config.json")
+    grid_of(config, str(folder / "config.json"))
     if random_seed is not None:
         torch.manual_seed(random_seed)
         return wrap(AutoModel.from_config(config), preprocessor)
-    return wrap(_pretrained(folder, config, use_safetensors=True), preprocessor)
+    weights = folder / "model.safetensors"
+    return wrap(_pretrained(folder, config, weights, use_safetensors=True), preprocessor)
+
+
+def read_config(folder: Path, **switches: Any) -> PretrainedConfig:
+    """Read config.json with these values in the place of its own.
+
+    Raises:
+        MixframeError: the file is missing, or transformers can make no configuration of it.
+    """
+    path = folder / "config.json"
+    read_object(path)
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, **switches)
+    # What transformers raises depends on the key that is wrong.
+    except Exception as error:
+        raise MixframeError(f"{path}: no configuration of a model ({first_line(error)})") from error
 
 
 def from_pickle(folder: Path, preprocessor: dict[str, Any]) -> Backbone:
@@ -188,26 +199,33 @@ def from_pickle(folder: Path, preprocessor: dict[str, Any]) -> Backbone:
     Raises:
         MixframeError: the file holds more than tensors, or a weight is missing.
     """
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    try:
-        model = _pretrained(folder, config, use_safetensors=False, weights_only=True)
-    except UnpicklingError as error:
-        raise MixframeError(
-            f"{folder / 'pytorch_model.bin'}: holds more than tensors and is not loaded "
-            f"({str(error).splitlines()[0]})"
-        ) from error
+    options = {"use_safetensors": False, "weights_only": True}
+    model = _pretrained(folder, read_config(folder), folder / "pytorch_model.bin", **options)
     return wrap(model, preprocessor)
 
 
-def _pretrained(folder: Path, config: PretrainedConfig, **options: Any) -> PreTrainedModel:
-    model, report = AutoModel.from_pretrained(
-        folder,
-        config=config,
-        local_files_only=True,
-        dtype=torch.float32,
-        output_loading_info=True,
-        **options,
-    )
+def _pretrained(
+    folder: Path, config: PretrainedConfig, weights: Path, **options: Any
+) -> PreTrainedModel:
+    try:
+        model, report = AutoModel.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **options,
+        )
+    except UnpicklingError as error:
+        raise MixframeError(
+            f"{weights}: holds more than tensors and is not loaded ({first_line(error)})"
+        ) from error
+    # What transformers and torch raise depends on where a file is cut and what else is in it.
+    except Exception as error:
+        raise MixframeError(
+            f"{weights}: no weights of the encoder in config.json, cut or damaged "
+            f"({first_line(error)})"
+        ) from error
     bad = sorted(report["missing_keys"]) or sorted(report["mismatched_keys"])
     if bad:
         raise MixframeError(

@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mixframe.base.errors import MixframeError
 from mixframe.base.files import write_json
-from mixframe.base.tensors import load_tensors, save_tensors
+from mixframe.base.tensors import first_line, load_tensors, save_tensors
 from mixframe.models.backbone import Backbone, encode, frame_mask
 from mixframe.models.detector import ADAPTER, ADAPTER_CONFIG, HEAD
 from mixframe.models.frame_classifier import FrameClassifier
@@ -49,9 +50,14 @@ def frame_classifier(path: Path, made_by: str, dim: int) -> FrameClassifier:
         dim: width of the encoder's frames.
 
     Raises:
-        MixframeError: the file is missing.
+        MixframeError: the file is missing, or holds something else.
     """
     weights = load_tensors(path, made_by)
-    classifier = FrameClassifier(dim, len(weights["layers.1.bias"]))
-    classifier.load_state_dict(weights)
+    try:
+        classifier = FrameClassifier(dim, len(weights["layers.1.bias"]))
+        classifier.load_state_dict(weights)
+    except (KeyError, RuntimeError) as error:
+        raise MixframeError(
+            f"{path}: no frame classifier of an encoder of width {dim} ({first_line(error)})"
+        ) from error
     return classifier

@@ -14,8 +14,9 @@ import pandas as pd
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_file, read_json
+from mixframe.base.files import need_file, read_object
 from mixframe.base.labels import LABELS
+from mixframe.base.tables import Columns, read_csv, read_parquet
 from mixframe.experiment import params
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset
@@ -35,6 +36,29 @@ from mixframe.report.pipeline import Pipeline, read_pipeline
 PACKAGES = ("mixframe", "torch", "torchaudio", "transformers", "peft", "dvc", "snakemake", "numpy")
 BINS = 48
 """Bins of a score histogram."""
+COMPARISONS: Columns = {
+    "set": "text",
+    "first": "text",
+    "second": "text",
+    "difference": "number",
+    "supported": "number",
+}
+DET: Columns = {"set": "text", "p_fa": "number", "p_miss": "number", "x": "number", "y": "number"}
+SHORTCUTS: Columns = {"set": "text", "statistic": "text", "eer": "number"}
+EMBEDDINGS: Columns = {
+    "encoder": "text",
+    "utterance": "text",
+    "label": "text",
+    "attack": "text",
+    "embedding": "numbers",
+}
+SIMILARITIES: Columns = {
+    "encoder": "text",
+    "splice": "int",
+    "utterance": "text",
+    "labels": "ints",
+    "similarity": "numbers",
+}
 OUTLIERS = 0.002
 """Share of scores at either end that the outermost bins of a histogram take in."""
 
@@ -104,14 +128,15 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
             in the grid.
     """
     table = manifest.read(files.manifest)
-    summary = read_json(need_file(files.summary, "summary"))
-    if [summary["sets"], list(summary["systems"])] != [grid.set, grid.system]:
+    summary = read_object(need_file(files.summary, "summary"))
+    sets, systems = list(summary.get("sets") or []), list(summary.get("systems") or {})
+    if [sets, systems] != [grid.set, grid.system]:
         raise MixframeError(
-            f"{files.summary}: has the systems {', '.join(summary['systems'])} and the sets "
-            f"{', '.join(summary['sets'])}, params.yaml another grid; run `dvc repro`"
+            f"{files.summary}: has the systems {', '.join(map(str, systems))} and the sets "
+            f"{', '.join(map(str, sets))}, params.yaml another grid; run `dvc repro`"
         )
     details = {
-        system: read_json(need_file(files.details(system), "evaluate")) for system in grid.system
+        system: read_object(need_file(files.details(system), "evaluate")) for system in grid.system
     }
     train = table[table["set"] == "train"]
     scored = _scored(files, grid, table)
@@ -125,28 +150,24 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
         summary=summary,
         corpus=corpus(table),
         results=_results(details, grid),
-        comparisons=pd.read_csv(need_file(files.comparisons, "summary")),
+        comparisons=read_csv(files.comparisons, COMPARISONS, "summary", may_be_empty=True),
         attacks=_conditions(details, grid, "by_attack", set(train["attack"])),
         codecs=_conditions(details, grid, "by_codec", set(train["codec"])),
         spliced=_spliced(files, grid, table),
         det=pd.concat(
             [
-                pd.read_csv(need_file(files.det(system), "evaluate")).assign(system=system)
+                read_csv(files.det(system), DET, "evaluate").assign(system=system)
                 for system in grid.system
             ],
             ignore_index=True,
         ),
         histograms=_histograms(scored, grid),
         curves=_curves(files, grid),
-        shortcuts=pd.read_csv(need_file(files.shortcuts, "protocol")),
+        shortcuts=read_csv(files.shortcuts, SHORTCUTS, "protocol"),
         localisation=localisation,
         voting=collect_votes(files, grid, localisation.examples if localisation else []),
-        embeddings=_encoders(
-            grid, files.embeddings, ["encoder", "utterance", "label", "attack", "embedding"]
-        ),
-        similarities=_encoders(
-            grid, files.similarities, ["encoder", "splice", "utterance", "labels", "similarity"]
-        ),
+        embeddings=_encoders(grid, files.embeddings, EMBEDDINGS),
+        similarities=_encoders(grid, files.similarities, SIMILARITIES),
         mistakes=collect_mistakes(scored, preset, files, grid, table),
         pipeline=read_pipeline(Path("dvc.yaml")),
         parameters=pd.DataFrame(
@@ -256,13 +277,13 @@ def _histograms(scored: dict[str, dict[str, pd.DataFrame]], grid: Grid) -> pd.Da
     return pd.concat(parts, ignore_index=True)
 
 
-def _encoders(grid: Grid, path: Callable[[str], Path], columns: list[str]) -> pd.DataFrame:
+def _encoders(grid: Grid, path: Callable[[str], Path], columns: Columns) -> pd.DataFrame:
     """Read what stage embed wrote of each post-trained system, of the foundation model once."""
     parts = []
     for place, system in enumerate(grid.posttrained):
-        rows = pd.read_parquet(need_file(path(system), "embed"))
+        rows = read_parquet(path(system), columns, "embed")
         parts.append(rows if place == 0 else rows[rows["encoder"] == system])
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns])
 
 
 def _curves(files: Layout, grid: Grid) -> pd.DataFrame:

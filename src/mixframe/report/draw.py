@@ -25,6 +25,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from mixframe.base.shown import visible
 from mixframe.experiment.params import Grid
 
 INK, MUTED, RULE = "#1f2328", "#6e7781", "#d8dee4"
@@ -120,11 +121,16 @@ def to_svg(figure: Figure, text: bool = False) -> str:
         # On the page the panels stand side by side and keep the size they were laid out for.
         box = None if text else "tight"
         figure.savefig(out, format="svg", bbox_inches=box, metadata=metadata, transparent=text)
-    drawing = out.getvalue().decode()
+    drawing = visible(out.getvalue().decode())
     # matplotlib names some clip paths after their addresses in memory.
     for number, name in enumerate(dict.fromkeys(re.findall(r'id="(p[0-9a-f]{10})"', drawing))):
         drawing = drawing.replace(name, f"clip{number}")
     return drawing
+
+
+def plain(name: str) -> str:
+    """Return a name as matplotlib draws it as it is; between dollars it would be a formula."""
+    return visible(name).replace("$", r"\$")
 
 
 @dataclass(frozen=True)
@@ -145,10 +151,11 @@ class Key:
 
     def handle(self) -> Artist:
         """Return the entry for a legend of matplotlib."""
+        label = plain(self.label)
         if self.opacity is not None:
-            return Patch(color=self.line.colour, alpha=self.opacity, label=self.label)
+            return Patch(color=self.line.colour, alpha=self.opacity, label=label)
         dashes = self.line.dashes or (None, None)
-        return Line2D([], [], color=self.line.colour, dashes=dashes, label=self.label)
+        return Line2D([], [], color=self.line.colour, dashes=dashes, label=label)
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,19 @@ import pandas as pd
 
 from mixframe.audio import io as audio
 from mixframe.audio import manifest
-from mixframe.audio.frames import FrameGrid, Labels
+from mixframe.audio.frames import FrameGrid, Labels, read_grid
 from mixframe.audio.io import SAMPLE_RATE, Waveform
 from mixframe.audio.splicing.planning import read_plan
 from mixframe.audio.splicing.rendering import Recipe, as_recorded, load, recipes
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_file, read_json
+from mixframe.base.files import need_file, read_object
+from mixframe.base.tables import Columns, read_parquet
 from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Grid, Preset
 from mixframe.metrics import detection, scorefiles
-from mixframe.metrics.frames import frame_threshold
+from mixframe.metrics.frames import frame_threshold, read_frames
 
+VOTES: Columns = {"set": "text", "utterance": "text", "chosen": "ints"}
 AUDIO_BYTES = 6 * 2**20
 """Of sounds on the page beside those of splices; what comes later has no player. With them, base64
 and the drawings, a page stays well below 15 MB."""
@@ -127,9 +129,9 @@ def collect_localisation(
     rows = [
         {"system": system, "set": name, **figures}
         for system in grid.posttrained
-        for name, figures in read_json(need_file(files.frame_metrics(system), "evaluate")).items()
+        for name, figures in read_object(need_file(files.frame_metrics(system), "evaluate")).items()
     ]
-    frames = pd.read_parquet(need_file(files.frames(localiser), "posttrain"))
+    frames = read_frames(files.frames(localiser))
     heldout = frames[frames["set"] == HELDOUT]
     threshold = frame_threshold(heldout)
     spacing = _spacing(files)
@@ -260,7 +262,7 @@ def _known_curves(preset: Preset, files: Layout, grid: Grid) -> pd.DataFrame | N
     """Return the frames that the localiser has scored, by set and utterance."""
     if preset.report.localiser not in grid.posttrained:
         return None
-    frames = pd.read_parquet(need_file(files.frames(preset.report.localiser), "posttrain"))
+    frames = read_frames(files.frames(preset.report.localiser))
     return frames[frames["set"].isin(grid.set)].set_index(["set", "utterance"])
 
 
@@ -276,8 +278,7 @@ def _mistake_curve(
 
 
 def _spacing(files: Layout) -> FrameGrid:
-    config = read_json(need_file(files.foundation / "config.json", "pretrain"))
-    return FrameGrid(tuple(config["conv_kernel"]), tuple(config["conv_stride"]))
+    return read_grid(files.foundation / "config.json")
 
 
 def _probability(score: Any) -> Any:
@@ -309,9 +310,9 @@ def collect_votes(files: Layout, grid: Grid, examples: Sequence[Example]) -> Vot
         return None
     rows, votes = [], {}
     for system in grid.voting:
-        figures = read_json(need_file(files.vote_metrics(system), "vote"))
+        figures = read_object(need_file(files.vote_metrics(system), "vote"))
         rows += [{"system": system, "set": name, **found} for name, found in figures.items()]
-        table = pd.read_parquet(need_file(files.votes(system), "vote"))
+        table = read_parquet(files.votes(system), VOTES, "vote")
         votes[system] = table.set_index(["set", "utterance"])["chosen"]
     shown, chosen = [], []
     for example in examples:

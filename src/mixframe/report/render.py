@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from matplotlib.cm import ScalarMappable
 
 from mixframe.audio.io import Waveform, encode_flac
+from mixframe.base.shown import visible
 from mixframe.experiment.params import Grid
 from mixframe.metrics.scorefiles import sign_warning
 from mixframe.metrics.tables import latex, markdown, note, percent, span, tables
@@ -78,7 +79,7 @@ def inline_svg(text: str, prefix: str, label: str) -> Markup:
     root.attrib.pop("version")
     root.set("style", f"max-width:{width:.0f}px")
     root.set("role", "img")
-    root.set("aria-label", label)
+    root.set("aria-label", visible(label))
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
@@ -103,6 +104,7 @@ def render(data: Collected, drawings: dict[str, Drawing]) -> str:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -405,6 +407,12 @@ def _mistakes(data: Collected) -> list[tuple[str, list[dict[str, Any]]]]:
     return [(name, shown) for name, shown in panels.items() if shown]
 
 
+def shown(value: Any) -> Any:
+    """Return what a template writes of a value: text with nothing unseen in it."""
+    plain = isinstance(value, str) and not isinstance(value, Markup)
+    return visible(value) if plain else value
+
+
 def breakable(name: str) -> Markup:
     """Return a name as HTML in which a line may break after an underscore."""
-    return escape(name).replace("_", Markup("_<wbr>"))
+    return escape(visible(name)).replace("_", Markup("_<wbr>"))

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixframe.base.files import need_file, write_json
+from mixframe.base.files import write_json
 from mixframe.experiment.layout import HELDOUT
 from mixframe.experiment.params import Grid
 from mixframe.metrics import detection, segments
-from mixframe.metrics.frames import frame_classes, frame_threshold
+from mixframe.metrics.frames import frame_classes, frame_threshold, read_frames
 from mixframe.stages.context import Context, running
 
 
@@ -34,7 +34,7 @@ def run(context: Context, system: str, grid: Grid) -> None:
         figures: dict[str, list[dict[str, float]]] = {}
         for seed in grid.seed:
             path = replace(files, seed=seed).frames(system)
-            frames = pd.read_parquet(need_file(path, "posttrain"))
+            frames = read_frames(path)
             heldout = frames[frames["set"] == HELDOUT]
             threshold = frame_threshold(heldout)
             for name, rows in frames.groupby("set", sort=False):

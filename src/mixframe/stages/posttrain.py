@@ -16,7 +16,7 @@ from mixframe.audio import manifest
 from mixframe.audio.io import Reader
 from mixframe.audio.splicing.planning import read_plan
 from mixframe.audio.splicing.rendering import Recipe, as_recorded, recipes
-from mixframe.base.files import atomic_path, read_json
+from mixframe.base.files import atomic_path, read_object
 from mixframe.base.tensors import save_tensors
 from mixframe.experiment.layout import HELDOUT
 from mixframe.experiment.params import lookup
@@ -79,7 +79,7 @@ def run(context: Context, system: str) -> None:
         if not runner.world.main:
             return
         with fresh_folder(files.posttrained(system)) as folder:
-            preprocessor = read_json(files.foundation / "preprocessor_config.json")
+            preprocessor = read_object(files.foundation / "preprocessor_config.json")
             backbones.save(encoder, folder, preprocessor)
             path = folder / "classifier.safetensors"
             save_tensors(model.classifier.state_dict(), path)

@@ -19,7 +19,7 @@ from transformers import AutoModel
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_file, read_json, sha256_file
+from mixframe.base.files import need_file, read_object, sha256_file
 from mixframe.base.progress import log, progress
 from mixframe.models import backbone as backbones
 from mixframe.models.params import ENCODER_FILES, Hub
@@ -64,9 +64,9 @@ def adopt(source: Path, folder: Path) -> None:
         MixframeError: a file is missing, the architecture is not supported, the model wants
             another rate than 16 kHz, or weights are missing.
     """
-    config = read_json(source / CONFIG)
-    preprocessor = read_json(source / PREPROCESSOR)
-    backbones.grid_of(config)
+    config = read_object(source / CONFIG)
+    preprocessor = read_object(source / PREPROCESSOR)
+    backbones.grid_of(config, str(source / CONFIG))
     rate = preprocessor.get("sampling_rate", SAMPLE_RATE)
     if rate != SAMPLE_RATE:
         raise MixframeError(

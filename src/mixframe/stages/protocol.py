@@ -15,12 +15,13 @@ import pandas as pd
 from mixframe.audio import manifest
 from mixframe.audio.io import tar_writer
 from mixframe.base.errors import MixframeError, listing
-from mixframe.base.files import read_json, sha256_file, write_text
+from mixframe.base.files import sha256_file, write_text
 from mixframe.base.folders import located
 from mixframe.base.progress import log
+from mixframe.base.shown import cells
 from mixframe.corpora.kinds import KINDS
 from mixframe.corpora.shortcuts import shortcuts
-from mixframe.corpora.source import LeftOut
+from mixframe.corpora.source import LeftOut, read_entries
 from mixframe.stages.context import Context, running
 
 
@@ -33,7 +34,7 @@ def run(context: Context) -> None:
     """
     files, params = context.files, context.preset.protocol
     with running(context, "protocol"):
-        entries = read_json(files.download)
+        entries = read_entries(files.download)
         tables = []
         with tar_writer(files.audio) as audio:
             for name, section in params.corpora.items():
@@ -43,6 +44,11 @@ def run(context: Context) -> None:
                         f"add download.{name} to the preset"
                     )
                 entry = downloaded(entries[name], context.name)
+                if (kind := entries[name]["kind"]) != section.kind:
+                    raise MixframeError(
+                        f"{files.download}, {name}: of kind {kind}, protocol.corpora.{name} of "
+                        f"kind {section.kind}; run `mixframe download --preset {context.name}`"
+                    )
                 make = KINDS[section.kind].protocol
                 seed, workers = context.preset.seed, context.compute.workers
                 tables.append(make(section, seed, entry, audio, workers))
@@ -73,7 +79,7 @@ def combine(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, lineterminator="\n")
+    return cells(table).to_csv(index=False, lineterminator="\n")
 
 
 def protocol_lines(table: pd.DataFrame) -> str:
@@ -97,6 +103,8 @@ def downloaded(entry: dict[str, Any], preset: str) -> dict[str, Any]:
             path = Path(file["path"])
             if not path.is_file():
                 problems.append(f"{path}: no such file")
+            elif (size := path.stat().st_size) != file["bytes"]:
+                problems.append(f"{path}: {size:,} bytes, expected {file['bytes']:,}")
             elif (actual := sha256_file(path)) != file["sha256"]:
                 problems.append(f"{path}: sha256 {actual}, expected {file['sha256']}")
     if problems:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from mixframe.base.files import write_text
 from mixframe.base.progress import log
+from mixframe.base.shown import cells
 from mixframe.experiment.params import Grid
 from mixframe.report.collect import collect
 from mixframe.report.draw import to_png, to_svg
@@ -36,7 +37,7 @@ def run(context: Context, grid: Grid) -> None:
         with fresh_folder(files.figure("all").parent) as folder:
             for name, drawing in drawings.items():
                 figure = drawing.whole()
-                table = drawing.table.to_csv(index=False, lineterminator="\n")
+                table = cells(drawing.table).to_csv(index=False, lineterminator="\n")
                 (folder / f"{name}.png").write_bytes(to_png(figure))
                 write_text(folder / f"{name}.svg", to_svg(figure))
                 write_text(folder / f"{name}.csv", table)

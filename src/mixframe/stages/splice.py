@@ -7,9 +7,8 @@ Writes: results/<preset>/splice/<policy>/<seed>/plan.parquet, or heldout/plan.pa
 """
 
 from mixframe.audio import manifest
-from mixframe.audio.frames import FrameGrid
+from mixframe.audio.frames import read_grid
 from mixframe.audio.splicing import planning
-from mixframe.base.files import read_json
 from mixframe.base.progress import log
 from mixframe.experiment.layout import HELDOUT
 from mixframe.experiment.params import lookup
@@ -26,8 +25,7 @@ def run(context: Context, policy: str) -> None:
     heldout = policy == HELDOUT
     seed = context.preset.seed if heldout else context.seed
     with running(context, "splice", policy if heldout else f"{policy}-{seed}"):
-        config = read_json(context.files.foundation / "config.json")
-        grid = FrameGrid(tuple(config["conv_kernel"]), tuple(config["conv_stride"]))
+        grid = read_grid(context.files.foundation / "config.json")
         table = manifest.read(context.files.manifest)
         planned = planning.plan(table, section, grid, seed)
         planning.write_plan(planned, context.files.plan(policy))

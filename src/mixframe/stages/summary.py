@@ -15,11 +15,12 @@ import pandas as pd
 
 from mixframe.audio import manifest
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import read_json, write_json, write_text
+from mixframe.base.files import read_object, write_json, write_text
 from mixframe.experiment.params import Grid
 from mixframe.experiment.scored import read_runs, settings
 from mixframe.metrics import evaluation
 from mixframe.metrics.tables import latex, markdown
+from mixframe.stages.card import read_card
 from mixframe.stages.context import Context, running
 
 
@@ -33,14 +34,14 @@ def run(context: Context, grid: Grid) -> None:
     with running(context, "summary"):
         systems: dict[str, Any] = {}
         for system in grid.system:
-            card = read_json(replace(files, seed=grid.seed[0]).finetuned(system) / "card.json")
+            card = read_card(replace(files, seed=grid.seed[0]).finetuned(system))
             systems[system] = {
-                "isa": card["isa"],
-                "trainable_parameters": card["parameters"]["trainable"],
-                "total_parameters": card["parameters"]["total"],
-                "sets": read_json(files.metrics(system)),
+                "isa": card.isa,
+                "trainable_parameters": card.parameters.trainable,
+                "total_parameters": card.parameters.total,
+                "sets": read_object(files.metrics(system)),
                 "frames": (
-                    read_json(files.frame_metrics(system)) if system in grid.posttrained else {}
+                    read_object(files.frame_metrics(system)) if system in grid.posttrained else {}
                 ),
             }
         summary = {

@@ -5,12 +5,11 @@ from typing import Any
 
 from mixframe.base import isa
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_file, read_json, sha256_file, write_json
+from mixframe.base.files import need_file, sha256_file, write_json
 from mixframe.models.params import ENCODER_FILES
+from mixframe.stages.card import CARD, read_card
 from mixframe.stages.context import Context
 from mixframe.training.systems.system import System, Work
-
-CARD = "card.json"
 
 
 def work(context: Context, params: System, what: str) -> Work:
@@ -51,9 +50,9 @@ def check_card(folder: Path) -> None:
     Raises:
         MixframeError: a file is missing or has another content.
     """
-    card = read_json(need_file(folder / CARD, "finetune"))
-    pinned = {folder / n: sha for n, sha in card["files"].items()}
-    pinned |= {Path(card["encoder"]["folder"]) / n: s for n, s in card["encoder"]["files"].items()}
+    card = read_card(folder)
+    pinned = {folder / name: sha for name, sha in card.files.items()}
+    pinned |= {Path(card.encoder.folder) / name: sha for name, sha in card.encoder.files.items()}
     for path, pin in pinned.items():
         sha = sha256_file(need_file(path, "finetune"))
         if sha != pin:

@@ -17,6 +17,7 @@ from mixframe.base.errors import MixframeError, listing
 from mixframe.base.files import atomic_path
 from mixframe.base.processes import World
 from mixframe.base.progress import log, progress
+from mixframe.base.tensors import first_line
 from mixframe.models.norms import update_running_statistics
 from mixframe.training.data import Batch, prefetch
 from mixframe.training.params import Train
@@ -295,8 +296,15 @@ def _resume(
 ) -> tuple[int, list[dict[str, float]], list[float], list[Kept]]:
     if not state.is_file():
         return 0, [], [], []
-    saved = torch.load(state, map_location="cpu", weights_only=True)
-    _load_mean(model, [saved["model"]])
-    optimiser.load_state_dict(saved["optimiser"])
-    best = [(tuple(rank), weights) for rank, weights in saved["best"]]
-    return saved["step"], saved["rows"], saved["losses"], best
+    try:
+        saved = torch.load(state, map_location="cpu", weights_only=True)
+        _load_mean(model, [saved["model"]])
+        optimiser.load_state_dict(saved["optimiser"])
+        best = [(tuple(rank), weights) for rank, weights in saved["best"]]
+        return saved["step"], saved["rows"], saved["losses"], best
+    # What torch raises depends on where the file is damaged.
+    except Exception as error:
+        raise MixframeError(
+            f"{state}: no checkpoint, cut or damaged ({first_line(error)}); remove it to train "
+            "from the start"
+        ) from error

@@ -18,8 +18,23 @@ from mixframe.audio.frames import FrameGrid
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.audio.splicing.params import Splice
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import atomic_path, need_file
+from mixframe.base.files import atomic_path
 from mixframe.base.labels import LABELS
+from mixframe.base.tables import Columns, read_parquet
+
+COLUMNS: Columns = {
+    "base": "text",
+    "injector": "text",
+    "label": "text",
+    "base_start": "int",
+    "n_samples": "int",
+    "starts": "ints",
+    "ends": "ints",
+    "sources": "ints",
+    "crossfade": "int",
+    "gain_db": "number",
+}
+"""Of a plan, see `plan`."""
 
 
 @dataclass
@@ -117,7 +132,7 @@ def plan(table: pd.DataFrame, policy: Splice, grid: FrameGrid, seed: int) -> pd.
                     sources,
                 )
             )
-    columns = ["base", "injector", "label", "base_start", "n_samples", "starts", "ends", "sources"]
+    columns = [name for name in COLUMNS if name not in ("crossfade", "gain_db")]
     frame = pd.DataFrame(planned, columns=columns)
     frame["crossfade"] = np.int32(policy.crossfade)
     frame["gain_db"] = np.float32(policy.max_gain_db if policy.match_gain else 0.0)
@@ -171,6 +186,16 @@ def read_plan(path: Path) -> pd.DataFrame:
     """Read a plan.
 
     Raises:
-        MixframeError: the file is missing.
+        MixframeError: the file is missing, or no plan; a row has not as many starts as ends and
+            sources.
     """
-    return pd.read_parquet(need_file(path, "splice"))
+    planned = read_parquet(path, COLUMNS, "splice")
+    n_starts, n_ends, n_sources = (planned[n].map(len) for n in ("starts", "ends", "sources"))
+    unequal = (n_starts != n_ends) | (n_starts != n_sources)
+    if unequal.any():
+        row = int(unequal.to_numpy().argmax())
+        raise MixframeError(
+            f"{path}, row {row}: {n_starts[row]} starts, {n_ends[row]} ends, {n_sources[row]} "
+            "sources; expected as many of each"
+        )
+    return planned

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from mixframe.audio import manifest
 from mixframe.base.errors import MixframeError, listing
-from mixframe.base.files import need_file, sha256_file
+from mixframe.base.files import sha256_file
+from mixframe.base.tables import parquet_columns
 from mixframe.bundle.arena.submission import Submission, read_submission
 from mixframe.corpora.arena import read_labels
 from mixframe.metrics import arena, trialfiles
@@ -36,7 +36,7 @@ def read_trials(path: Path, set_name: str | None = None) -> dict[str, str]:
     """
     if path.suffix != ".parquet":
         raise MixframeError(f"{path}: expected a labels.parquet or a manifest.parquet")
-    if "utterance" not in pq.read_schema(need_file(path)).names:
+    if "utterance" not in parquet_columns(path)[0]:
         return read_labels(path)
     table = manifest.read(path)
     sets = sorted(table["set"].unique())

@@ -10,7 +10,7 @@ import yaml
 
 from mixframe.audio import manifest
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_file, read_json, sha256_file, write_text
+from mixframe.base.files import need_file, sha256_file, write_text
 from mixframe.base.folders import located
 from mixframe.base.schema import validate
 from mixframe.bundle.arena.checks import check, read_trials, split
@@ -24,11 +24,12 @@ from mixframe.bundle.arena.submission import (
 )
 from mixframe.corpora import arena as corpus
 from mixframe.corpora import trials as published
+from mixframe.corpora.source import read_entries
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Preset
 from mixframe.metrics import arena, scorefiles
+from mixframe.stages.card import CARD, read_card
 from mixframe.stages.context import open_context
-from mixframe.stages.systems import CARD
 
 SCORES = "scores.txt"
 ORGANISATION = "SpeechAntiSpoofingBenchmarks"
@@ -167,7 +168,7 @@ def _corpus(preset: Preset, set_name: str) -> tuple[str, corpus.Protocol]:
 
 def _labels(origin: Source, name: str) -> dict[str, str] | None:
     """Return the labels.parquet of a downloaded data set, where it has one."""
-    entry = read_json(need_file(origin.files.download, "download"))[name]
+    entry = read_entries(need_file(origin.files.download, "download"))[name]
     paths = [located(file["path"]) for file in entry["files"]]
     own = [path for path in paths if path.name == corpus.LABELS_FILE and path.is_file()]
     return corpus.read_labels(own[0]) if own else None
@@ -281,9 +282,9 @@ def write_submission(
 def _system(origin: Source, meta: Meta, schema: int) -> dict[str, Any]:
     """Return what a submission says of a system, with what the results know of it."""
     values = meta.system.model_dump(exclude_none=True)
-    card = origin.files.finetuned(origin.system) / CARD
-    if card.is_file():
-        values.setdefault("params_millions", read_json(card)["parameters"]["total"] / 1e6)
+    folder = origin.files.finetuned(origin.system)
+    if (folder / CARD).is_file():
+        values.setdefault("params_millions", read_card(folder).parameters.total / 1e6)
     known = trained_on(origin.preset)
     if schema > 4 and known:
         values["trained_on"] = known

@@ -207,7 +207,8 @@ def _folder(params: Download, voice: str, work: Path) -> Path:
 def _upstream(params: Download, voice: str, work: Path) -> Path:
     # Kept outside the work folder, so that a later run goes on with a cut transfer.
     path = work.parent / params.archive(voice)
-    fetch.download(f"{params.upstream.rstrip('/')}/{path.name}", path)
+    url = f"{params.upstream.rstrip('/')}/{path.name}"
+    fetch.download(url, path, max_bytes=MAX_BYTES)
     try:
         return _unpack(path, work)
     finally:

@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from mixframe.experiment.params import Grid
 from mixframe.report.collect import Collected
-from mixframe.report.draw import MUTED, PANEL, Drawing, Line, lines, system_keys
+from mixframe.report.draw import MUTED, PANEL, Drawing, Line, lines, plain, system_keys
 
 COLUMNS = ["system", "set", "act_dcf", "calibrated_act_dcf", "cllr", "calibrated_cllr"]
 CAPTION = """\
@@ -74,6 +74,6 @@ def panel(
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_yticks(range(len(systems)), list(systems))
-    axis.set(xlim=limits, ylim=(len(systems) - 0.5, -0.5), title=title)
+    axis.set(xlim=limits, ylim=(len(systems) - 0.5, -0.5), title=plain(title))
     axis.set_xlabel("Cllr, bits")
     axis.grid(True, axis="x")

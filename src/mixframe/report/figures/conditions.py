@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import FigureBase
 
-from mixframe.report.draw import HEAT, INK, Drawing, cell_colours
+from mixframe.report.draw import HEAT, INK, Drawing, cell_colours, plain
 
 
 def drawing(
@@ -49,9 +49,9 @@ def panel(
                 text, colour = f"{100 * value:.2f}", cell_colours(value, HEAT)[1]
             axis.text(column, row, text, ha="center", va="center", color=colour, size=7.5)
         seen = dict(zip(rows["value"], rows["seen"], strict=True))
-        ticks = [f"{a} •" if seen[a] else a for a in names[name]]
+        ticks = [plain(f"{a} •" if seen[a] else a) for a in names[name]]
         axis.set_xticks(range(len(ticks)), ticks, rotation=35, ha="right", rotation_mode="anchor")
-        axis.set_yticks(range(len(systems)), list(systems) if axis is axes[0] else [])
-        axis.set_title(name)
+        axis.set_yticks(range(len(systems)), [*map(plain, systems)] if axis is axes[0] else [])
+        axis.set_title(plain(name))
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)

@@ -11,7 +11,7 @@ from matplotlib.figure import FigureBase
 from scipy.special import ndtri
 
 from mixframe.report.collect import Collected
-from mixframe.report.draw import MUTED, PANEL, Drawing, Line, lines, system_keys
+from mixframe.report.draw import MUTED, PANEL, Drawing, Line, lines, plain, system_keys
 
 TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 """Percentages on a DET axis,"""
@@ -114,7 +114,7 @@ def panel(
                 clip_on=False,
                 zorder=4,
             )
-    axis.set(xlim=(low, high), ylim=(low, high), box_aspect=1, title=name)
+    axis.set(xlim=(low, high), ylim=(low, high), box_aspect=1, title=plain(name))
     strip.set(ylim=(len(systems) - 0.4, -0.6), yticks=[])
     strip.spines["left"].set_visible(False)
     strip.grid(True, axis="x")

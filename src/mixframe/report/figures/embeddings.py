@@ -4,10 +4,12 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from markupsafe import escape
 from matplotlib.figure import FigureBase
 
+from mixframe.base.shown import visible
 from mixframe.report.collect import Collected
-from mixframe.report.draw import BLUE, COLOURS, MUTED, ORANGE, Drawing, Key, Line
+from mixframe.report.draw import BLUE, COLOURS, MUTED, ORANGE, Drawing, Key, Line, plain
 
 TITLE = "Embeddings before and after post-training"
 CAPTION = """\
@@ -48,7 +50,7 @@ def drawing(embeddings: pd.DataFrame, name: str) -> Drawing:
         pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS),
         panels,
         (3.0, 2.8),
-        CAPTION.format(set=name),
+        CAPTION.format(set=escape(visible(name))),
         title=TITLE if panels else "",
         note="No encoder was post-trained.",
         legend=legend,
@@ -100,6 +102,6 @@ def panel(
     axis.scatter(
         bonafide["x"], bonafide["y"], s=20, c=BLUE, edgecolors="white", linewidths=0.5, zorder=3
     )
-    axis.set(title=title, xticks=[], yticks=[])
+    axis.set(title=plain(title), xticks=[], yticks=[])
     axis.set_xlabel(f"component 1 ({100 * shares[0]:.0f} %)")
     axis.set_ylabel(f"component 2 ({100 * shares[1]:.0f} %)")

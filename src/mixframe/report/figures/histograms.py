@@ -9,7 +9,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import MaxNLocator
 
 from mixframe.report.collect import Collected
-from mixframe.report.draw import BLUE, INK, ORANGE, PANEL, Drawing, Key, Line
+from mixframe.report.draw import BLUE, INK, ORANGE, PANEL, Drawing, Key, Line, plain
 
 CAPTION = """\
 <b>Scores of both classes</b>, each class scaled to the same area; all sets of a system share
@@ -65,10 +65,10 @@ def panel(
         axis.axvline(at, ymax=0.8, color=INK, linewidth=1)
         axis.set(yticks=[], xlim=(edges[0], edges[-1]), ylim=(0, axis.get_ylim()[1] * 1.35))
         axis.spines["left"].set_visible(False)
-        axis.text(0, 1, name, transform=axis.transAxes, va="top", fontsize=8)
+        axis.text(0, 1, plain(name), transform=axis.transAxes, va="top", fontsize=8)
         percent = f"EER {100 * row['eer']:.2f} %"
         axis.text(1, 1, percent, transform=axis.transAxes, va="top", ha="right", fontsize=8)
         axis.tick_params(labelbottom=axis is axes[-1])
         axis.xaxis.set_major_locator(MaxNLocator(6))
-    axes[0].set_title(title)
+    axes[0].set_title(plain(title))
     axes[-1].set_xlabel("score, higher = more bona fide")

@@ -8,12 +8,14 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from markupsafe import escape
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
 from mixframe.audio.io import SAMPLE_RATE
+from mixframe.base.shown import visible
 from mixframe.report.collect import Collected
-from mixframe.report.draw import BLUE, MUTED, ORANGE, Drawing, Key, Line
+from mixframe.report.draw import BLUE, MUTED, ORANGE, Drawing, Key, Line, plain
 from mixframe.report.examples import Example
 
 TRACK = (0.115, 0.965)
@@ -34,7 +36,7 @@ def figure(data: Collected) -> Drawing:
         return drawing([], 0.5)
     where = data.localisation
     sets = ", ".join(f"{n:,} in {name}" for name, n in where.candidates.items())
-    caption = CAPTION.format(localiser=where.localiser, sets=sets)
+    caption = CAPTION.format(localiser=escape(visible(where.localiser)), sets=escape(visible(sets)))
     return drawing(where.examples, where.threshold, caption)
 
 
@@ -80,7 +82,7 @@ def panel(canvas: FigureBase, example: Example, threshold: float) -> None:
     curve.set(ylim=(-0.03, 1.03), yticks=[0, 0.5, 1], ylabel="P(injected)", xlabel="time, s")
     curve.grid(True, axis="y")
     curve.set_xlim(0, example.wave.size / SAMPLE_RATE)
-    wave.set_title(f"{example.set}: {example.utterance}", fontsize=8, fontweight="normal")
+    wave.set_title(plain(f"{example.set}: {example.utterance}"), fontsize=8, fontweight="normal")
 
 
 def _waveform(axis: Axes, example: Example) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import FigureBase
 
 from mixframe.report.collect import Collected
-from mixframe.report.draw import ORANGE, Drawing, Key, Line
+from mixframe.report.draw import ORANGE, Drawing, Key, Line, plain
 
 TITLE = "Frames of splices before and after post-training"
 CAPTION = """\
@@ -34,7 +34,7 @@ def drawing(similarities: pd.DataFrame) -> Drawing:
     panels = {
         f"Frames of splice {row.splice} ({row.utterance}), encoder {row.encoder}": partial(
             panel,
-            title=f"{row.encoder}\n{row.utterance}",
+            title=plain(f"{row.encoder}\n{row.utterance}"),
             labels=np.asarray(row.labels),
             matrix=np.reshape(row.similarity, (len(row.labels), -1)),
         )

@@ -9,7 +9,7 @@ from scipy.signal import stft
 
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.report.collect import Collected
-from mixframe.report.draw import BLUE, GREEN, ORANGE, Drawing, Key, Line
+from mixframe.report.draw import BLUE, GREEN, ORANGE, Drawing, Key, Line, plain
 from mixframe.report.examples import Example, Voting
 from mixframe.report.figures.localisation import TRACK
 
@@ -72,7 +72,7 @@ def panel(canvas: FigureBase, example: Example, chosen: dict[str, np.ndarray]) -
         shading="auto",
     )
     axes[0].set(ylabel="kHz", ylim=(0, 8), yticks=[0, 4, 8])
-    axes[0].set_title(f"{example.set}: {example.utterance}", fontsize=8, fontweight="normal")
+    axes[0].set_title(plain(f"{example.set}: {example.utterance}"), fontsize=8, fontweight="normal")
     for axis, system in zip(axes[1:-1], chosen, strict=True):
         count = chosen[system]
         axis.bar(example.times, count, width=0.018, color=GREEN, linewidth=0)
