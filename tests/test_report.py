@@ -43,6 +43,7 @@ GRID = Grid(
     borrowing=[],
     lender="",
     voting=[],
+    localising=[],
     seed=[0],
     set=SETS,
 )
@@ -552,6 +553,7 @@ def test_without_post_trained_systems_there_is_no_localisation(
         borrowing=[],
         lender="",
         voting=[],
+        localising=[],
         seed=[0],
         set=["eval_seen"],
     )
@@ -675,6 +677,7 @@ def test_fifteen_systems_have_lines_of_their_own() -> None:
         borrowing=[],
         lender="",
         voting=[],
+        localising=[],
         seed=[0],
         set=["e"],
     )

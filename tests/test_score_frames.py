@@ -72,3 +72,17 @@ def test_frames_of_named_sets_and_of_held_out_splices_have_scores(context, encod
         score_frames.run(elsewhere, "frames")
     with pytest.raises(MixframeError, match=r"finetune\.lora: kind neural has no head that judges"):
         score_frames.run(context, "lora")
+
+
+def test_a_system_that_names_no_sets_hears_nothing_of_a_further_one(context):
+    files = context.files
+
+    def trained():
+        finetune.run(context, "lora")
+        paths = sorted(files.finetuned("lora").iterdir())
+        return {p.name: p.read_bytes() for p in [*paths, files.scores("lora", "dev")]}
+
+    before = trained()
+    table = manifest.read(files.manifest)
+    manifest.write(table[table["set"] != "train_partial"], files.manifest)
+    assert trained() == before

@@ -265,7 +265,6 @@ def use(name: str | None) -> None:
     edited in params.yaml, and are lost, are printed.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.comments import CommentedSeq
 
     from mixframe.base.files import atomic_path
     from mixframe.base.schema import read_yaml, validate
@@ -297,7 +296,7 @@ def use(name: str | None) -> None:
     for key, values in grid.model_dump().items():
         if isinstance(values, list):
             # In place, so that a list keeps its comments and its form; an empty one has none.
-            kept = written["grid"].setdefault(key, CommentedSeq())
+            kept = written["grid"][key]
             if not kept:
                 kept.fa.set_flow_style()
             kept[:] = values

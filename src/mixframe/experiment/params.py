@@ -96,7 +96,7 @@ class Grid(Section):
     borrowing: list[str]
     lender: str
     voting: list[str]
-    localising: list[str] = Field(default_factory=list)
+    localising: list[str]
     seed: Annotated[list[Count], Field(min_length=1)]
     set: list[str]
 

@@ -94,7 +94,7 @@ class Sets(Section):
     eval_seen: SetSize
     eval_unseen: SetSize
     eval_partial: SetSize
-    train_partial: PartialSize | None = None
+    train_partial: PartialSize | None = Field(default=None, exclude_if=lambda size: size is None)
 
 
 AttackParams: Any = create_model(
