@@ -1,21 +1,18 @@
 """Heads that judge frames, and a detector that has one."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from mixframe.models.detector import BONAFIDE, SPOOF, Detector
 from mixframe.models.frame_classifier import FrameClassifier
-from mixframe.models.frame_params import (
-    AttentionPooling,
-    BothHead,
-    FrameHeadSection,
-    FramesHead,
-    TopPooling,
-)
 from mixframe.models.head import Head
 from mixframe.models.localiser import top_mean
+
+if TYPE_CHECKING:
+    from mixframe.models.frame_params import BothHead, FrameHeadSection, FramesHead
 
 Units = tuple[Tensor, Tensor]
 """Logits of units of frames, (B, U), above 0 = spoof, and (B, U) bool, which of them are valid."""
@@ -49,7 +46,7 @@ def unit_means(frames: Tensor, mask: Tensor, size: int) -> Units:
 class FrameHead(Head):
     """A frame classifier for each resolution; what judges an utterance is up to subclasses."""
 
-    def __init__(self, section: FrameHeadSection, dim: int, n_layers: int) -> None:
+    def __init__(self, section: "FrameHeadSection", dim: int, n_layers: int) -> None:
         """See `FrameHeadSection`.
 
         Args:
@@ -91,11 +88,11 @@ class FrameHead(Head):
 class PooledFrames(FrameHead):
     """Judges an utterance by its units of the first resolution."""
 
-    def __init__(self, section: FramesHead, dim: int, n_layers: int) -> None:
+    def __init__(self, section: "FramesHead", dim: int, n_layers: int) -> None:
         """See `FrameHead`."""
         super().__init__(section, dim, n_layers)
         self._pooling = section.pooling
-        if isinstance(section.pooling, AttentionPooling):
+        if section.pooling.kind == "attention":
             # As in `models.pooled`, a bias on the last layer would change nothing.
             self.attention = nn.Sequential(
                 nn.Linear(dim, section.pooling.hidden),
@@ -113,17 +110,17 @@ class PooledFrames(FrameHead):
 
     def _pooled(self, logits: Tensor, means: Tensor, valid: Tensor) -> Tensor:
         """Return (B,) logits of the utterances, from those of units (B, U), their frames, mask."""
-        if isinstance(self._pooling, AttentionPooling):
+        if self._pooling.kind == "attention":
             energies = self.attention(means).float().squeeze(-1)
             weights = torch.softmax(energies.masked_fill(~valid, float("-inf")), dim=1)
             return (weights * logits).sum(1)
-        if isinstance(self._pooling, TopPooling):
+        if self._pooling.kind == "topk":
             return top_mean(logits, valid, self._pooling.share)
         return logits.masked_fill(~valid, float("-inf")).amax(1)
 
     def training_logits(self, layers: Sequence[Tensor], mask: Tensor) -> list[tuple[float, Tensor]]:
         """See `Head`; only attention learns from the label of the utterance."""
-        if isinstance(self._pooling, AttentionPooling):
+        if self._pooling.kind == "attention":
             return [(self._pooling.weight, self(layers, mask))]
         return []
 
@@ -131,7 +128,7 @@ class PooledFrames(FrameHead):
 class FramesAndUtterance(FrameHead):
     """Frame classifiers beside a head that judges utterances."""
 
-    def __init__(self, section: BothHead, dim: int, n_layers: int) -> None:
+    def __init__(self, section: "BothHead", dim: int, n_layers: int) -> None:
         """See `FrameHead`."""
         super().__init__(section, dim, n_layers)
         self.utterance = section.utterance.build(dim, n_layers)
