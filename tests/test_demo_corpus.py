@@ -192,6 +192,25 @@ def test_regions_are_there_for_partial_spoofs_alone_and_keep_the_limits(
         assert grid.labels(regions, row.samples).sum() >= partial.min_region_steps - 1
 
 
+def test_a_partly_spoofed_training_set_is_of_train_and_changes_no_other_set(
+    tmp_path: Path, entry: dict[str, Any], built: tuple[pd.DataFrame, Path]
+) -> None:
+    size = {"bonafide": 4, "spoof_per_attack": 3}
+    table, data = build(tmp_path / "more", entry, 2, sets=SIZES | {"train_partial": size})
+    inside = table["set"] == "train_partial"
+    pd.testing.assert_frame_equal(table[~inside], built[0])
+    # Behind its members a tar ends in zeros.
+    assert data.startswith(built[1].read_bytes().rstrip(b"\0"))
+    partial = table[inside]
+    attacks = dict.fromkeys(params().attack_names("train"), size["spoof_per_attack"])
+    assert partial["attack"].value_counts().to_dict() == {"-": size["bonafide"], **attacks}
+    assert set(partial["prompt"]) <= set(table.loc[table["set"] == "train", "prompt"])
+    assert (partial["regions"].map(len) > 0).equals(partial["label"] == "spoof")
+    for row in partial[partial["label"] == "spoof"].itertuples():
+        assert row.regions[-1] - row.regions[0] < row.samples
+        assert sum(e - s for s, e in manifest.pairs(row.regions)) < row.samples / 2
+
+
 def piece_of(entry: dict[str, Any], voice: str, name: str) -> corpus.Piece:
     path = str(Path(entry["files"][list(VOICES).index(voice)]["path"]))
     with tarfile.open(path) as archive:

@@ -246,7 +246,8 @@ def test_every_stage_says_what_it_reads_and_writes():
     ("edit", "expected"),
     [
         (lambda g: g.update(lender="x"), "lender = 'x': expected one of posttrained = ['mfpt']"),
-        (lambda g: g.update(voting=["lora", "x"]), "not all of them are in system"),
+        (lambda g: g.update(voting=["lora", "x"]), "voting = ['lora', 'x']: not all of them are"),
+        (lambda g: g.update(localising=["x"]), "localising = ['x']: not all of them are in system"),
         (lambda g: g.update(seed=[1, 1]), "each seed must be there once"),
         (lambda g: g.update(seed=[]), "seed"),
         (lambda g: g.update(borrowing=[]), "must list exactly the systems of"),

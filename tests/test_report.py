@@ -29,7 +29,7 @@ from mixframe.report import collect, draw, examples, figures, render, spliced
 from mixframe.report.figures import calibration, conditions, localisation
 from mixframe.report.figures import spliced as spliced_figure
 from mixframe.report.pipeline import Edge, Pipeline, Stage, layout, read_pipeline
-from mixframe.stages import evaluate, evaluate_frames, report, summary
+from mixframe.stages import evaluate, evaluate_frames, evaluate_regions, report, summary
 from mixframe.stages.context import Context
 from tests import chromium
 
@@ -44,6 +44,7 @@ GRID = Grid(
     borrowing=[],
     lender="",
     voting=[],
+    localising=[],
     seed=[0],
     set=SETS,
 )
@@ -152,6 +153,7 @@ def fill(grid: Grid = GRID) -> Context:
             scores = rng.normal(size=len(some)) + shift
             scorefiles.write_scores(files.scores(system, name), some["utterance"].tolist(), scores)
         evaluate.run(context, system, grid)
+    evaluate_regions.run(context, grid)
     summary.run(context, grid)
     return context
 
@@ -609,14 +611,16 @@ def test_without_post_trained_systems_there_is_no_localisation(
         borrowing=[],
         lender="",
         voting=[],
+        localising=[],
         seed=[0],
         set=["eval_seen"],
     )
     context = fill(grid)
     report.run(context, grid)
     page = Page(context.files.report.read_text(encoding="utf-8"))
-    assert "localisation" not in page.values("id")
+    assert not {"localisation", "regions"} & set(page.values("id"))
     assert "14 Parameters, versions, assumptions" in page.text
+    assert read_json(context.files.regions) == []
     # DVC expects every output of the stage, whatever the grid.
     assert len(list(context.files.figure("x").parent.iterdir())) == 3 * len(NAMES)
 
@@ -731,6 +735,7 @@ def test_fifteen_systems_have_lines_of_their_own() -> None:
         borrowing=[],
         lender="",
         voting=[],
+        localising=[],
         seed=[0],
         set=["e"],
     )
@@ -805,6 +810,34 @@ def test_a_click_on_a_curve_moves_the_sound(there: Context, browser: chromium.Br
     assert at == pytest.approx((0.5 - left) / (right - left), abs=0.02)
 
 
+def test_every_localiser_has_its_rates_by_duration_and_by_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    context = fill()
+    files, grid = context.files, GRID.model_copy(update={"localising": ["lfcc"]})
+    files.located("lfcc").parent.mkdir(parents=True, exist_ok=True)
+    frames = pd.read_parquet(files.frames("mfpt"))
+    # Another training, of which one frame in three is right.
+    mixed = frames.assign(scores=[np.where(np.arange(len(x)) % 3, -x, x) for x in frames["scores"]])
+    mixed.to_parquet(files.located("lfcc"), index=False)
+    evaluate_regions.run(context, grid)
+    report.run(context, grid)
+    rows = read_json(files.regions)
+    assert [(r["stage"], r["system"], r["set"]) for r in rows] == [
+        ("posttrain", "mfpt", "eval_partial"),
+        ("finetune", "lfcc", "eval_partial"),
+    ]
+    text = Page(files.report.read_text(encoding="utf-8")).text
+    assert "Where in an utterance" in text
+    for row in rows:
+        for figure in [row["range"], *row["segments"].values()]:
+            assert figure["low"] <= figure["eer"] <= figure["high"]
+            low, high = (f"{100 * figure[end]:.2f}" for end in ("low", "high"))
+            assert f"{100 * figure['eer']:.2f} [{low}, {high}]" in text
+    assert rows[0]["range"]["eer"] < rows[1]["range"]["eer"]
+
+
 def test_several_seeds_show_mean_and_deviation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -822,6 +855,7 @@ def test_several_seeds_show_mean_and_deviation(
         evaluate_frames.run(context, system, grid)
     for system in GRID.system:
         evaluate.run(context, system, grid)
+    evaluate_regions.run(context, grid)
     summary.run(context, grid)
     report.run(context, grid)
     figures = read_json(context.files.metrics("lfcc"))["eval_seen"]

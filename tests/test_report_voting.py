@@ -23,6 +23,7 @@ GRID = Grid(
     borrowing=[],
     lender="",
     voting=["a", "b"],
+    localising=[],
     seed=[0],
     set=["eval"],
 )

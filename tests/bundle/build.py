@@ -31,7 +31,7 @@ PRESETS = Path(__file__).parents[2] / "presets"
 COMPUTE = Compute(device="cpu", processes=1, threads=1, workers=1, keep_utterances=0, isa="pinned")
 FILES = Layout("tiny", 1, "tiny")
 EVAL = "eval_partial"
-SYSTEMS = ("lfcc", "lora", "random", "conformer", "mfpt", "localiser", "mfpt_fgfm")
+SYSTEMS = ("lfcc", "lora", "random", "conformer", "frames", "mfpt", "localiser", "mfpt_fgfm")
 FIGURES = {"eer": 0.125, "eer_low": 0.05, "eer_high": 0.25, "n_bonafide": 6, "n_spoof": 6}
 
 
@@ -74,7 +74,7 @@ def _write_preset() -> None:
     values["grid"] |= {
         "system": list(SYSTEMS),
         "classical": ["lfcc"],
-        "foundation": ["lora", "random", "conformer"],
+        "foundation": ["lora", "random", "conformer", "frames"],
         "borrowing": ["localiser", "mfpt_fgfm"],
     }
     Path("presets").mkdir()

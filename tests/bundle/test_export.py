@@ -33,6 +33,7 @@ OF_SYSTEM = {
     "lora": {*ENCODER, *LORA, "head.safetensors"},
     "random": {*ENCODER, *LORA, "head.safetensors"},
     "conformer": {*ENCODER, "head.safetensors"},
+    "frames": {*ENCODER, *LORA, "head.safetensors"},
     "mfpt": {*ENCODER, *LORA, "head.safetensors", "classifier.safetensors"},
     "localiser": {*ENCODER, "head.safetensors", "classifier.safetensors"},
     "mfpt_fgfm": {*ENCODER, "head.safetensors"},

@@ -33,6 +33,7 @@ ABLATION = {
     "evaluate@smoke-mfpt",
     "evaluate@smoke-mfpt_fgfm",
     "evaluate_frames@smoke-mfpt",
+    "evaluate_regions@smoke",
     "embed@smoke-mfpt",
     "summary@smoke",
     "report@smoke",

@@ -121,7 +121,7 @@ def use(folder):
     values = yaml.safe_load(path.read_text())
     only = {"system": ["mfpt"], "posttrained": ["mfpt"], "set": ["eval_seen"]}
     values["grid"] |= {"classical": [], "foundation": [], "borrowing": [], "voting": []} | only
-    values["grid"]["lender"] = ""
+    values["grid"] |= {"lender": "", "localising": []}
     values["finetune"]["mfpt"] |= {
         "head": {"kind": "first_frame", "scale": 2.0},
         "augment": {"kind": "louder", "factor": 0.5},

@@ -97,7 +97,7 @@ def test_a_doubled_score_runs_every_cell_behind_it_and_a_comment_none(finished):
     )
     before = (finished / "results/smoke/scores/lora/1/eval_partial.tsv").read_text()
     log = ran(run(finished, "dvc", "repro"))
-    neural = {"lora", "mfpt", "mfpt_fgfm"}
+    neural = {"lora", "frames", "mfpt", "mfpt_fgfm"}
     for stage in ("score", "finetune"):
         of_stage = {name for name in log if name.startswith(stage)}
         assert {re.split("[@-]", name)[2] for name in of_stage} == neural, stage

@@ -80,6 +80,10 @@ class Layout:
         """Frame scores and labels of held-out splices and of sets with known regions."""
         return self.scores(system, "frames").with_suffix(".parquet")
 
+    def located(self, system: str) -> Path:
+        """Frame scores and labels, as `frames`, of a system that has learnt from frame labels."""
+        return self.scores(system, "located").with_suffix(".parquet")
+
     def finetuned(self, system: str) -> Path:
         """Folder of a trained system: card.json pins everything else by sha256."""
         return self.root / "finetune" / system / str(self.seed)
@@ -117,6 +121,11 @@ class Layout:
     def frame_metrics(self, system: str) -> Path:
         """Frame-level figures of a post-trained encoder's frame classifier."""
         return self.root / "details" / f"frames-{system}.json"
+
+    @property
+    def regions(self) -> Path:
+        """How well every localiser says where speech is spoofed."""
+        return self.root / "details" / "regions.json"
 
     def details(self, system: str) -> Path:
         """Figures of one system by attack, and everything else the report shows."""

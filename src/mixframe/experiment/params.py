@@ -86,6 +86,7 @@ class Grid(Section):
         system: rows of the result table, in this order.
         borrowing: systems on the encoder that is post-trained for the system `lender`.
         voting: systems whose head votes for frames; their votes are kept.
+        localising: systems whose head judges frames; the scores of frames are kept.
         seed: of splice plans and training; each system is trained once with each.
         set: evaluation sets, in this order.
     """
@@ -97,6 +98,7 @@ class Grid(Section):
     borrowing: list[str]
     lender: str
     voting: list[str]
+    localising: list[str]
     seed: Annotated[list[Seed], Field(min_length=1)]
     set: list[str]
 
@@ -112,8 +114,10 @@ class Grid(Section):
             raise ValueError(
                 f"lender = {self.lender!r}: expected one of posttrained = {self.posttrained}"
             )
-        if not set(self.voting) <= set(self.system):
-            raise ValueError(f"voting = {self.voting}: not all of them are in system")
+        for key in ("voting", "localising"):
+            listed = getattr(self, key)
+            if not set(listed) <= set(self.system):
+                raise ValueError(f"{key} = {listed}: not all of them are in system")
         if len(set(self.seed)) < len(self.seed):
             raise ValueError(f"seed = {self.seed}: each seed must be there once")
         return self

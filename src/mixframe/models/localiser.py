@@ -13,6 +13,20 @@ from mixframe.models.detector import ADAPTER, ADAPTER_CONFIG, HEAD
 from mixframe.models.frame_classifier import FrameClassifier
 
 
+def top_mean(logits: Tensor, mask: Tensor, share: float) -> Tensor:
+    """Return (B,) the mean of the highest logits of each row.
+
+    Args:
+        logits: (B, T).
+        mask: (B, T), true where a logit is valid.
+        share: of a row's valid logits, at least one, that make its mean; in (0, 1].
+    """
+    ranked = logits.masked_fill(~mask, float("-inf")).sort(dim=1, descending=True).values
+    counted = (mask.sum(1) * share).ceil()  # at least one, as share is above 0
+    heard = torch.arange(logits.shape[1], device=logits.device)[None] < counted[:, None]
+    return ranked.masked_fill(~heard, 0.0).sum(1) / counted
+
+
 class Localiser(nn.Module):
     """Scores utterances by the frames that look most like injected ones; higher = bona fide."""
 
@@ -31,10 +45,7 @@ class Localiser(nn.Module):
         """
         logits = self.classifier(encode(self.backbone, waves, lengths, all_layers=False)[0]).float()
         mask = frame_mask(self.backbone.grid, lengths, logits.shape[1])
-        ranked = logits.masked_fill(~mask, float("-inf")).sort(dim=1, descending=True).values
-        counted = (mask.sum(1) * self._share).ceil()  # at least one, as share is above 0
-        heard = torch.arange(logits.shape[1], device=logits.device)[None] < counted[:, None]
-        return -ranked.masked_fill(~heard, 0.0).sum(1) / counted
+        return -top_mean(logits, mask, self._share)
 
     def save(self, folder: Path) -> None:
         """Write the files of a detector: no adapter, and the frame classifier as its head."""

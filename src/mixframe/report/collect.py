@@ -82,6 +82,9 @@ class Collected:
         curves: stage, system, axis (step or inverse_regularisation), at, figure, value.
         shortcuts: set, statistic, eer.
         localisation: None where no system of the grid is post-trained.
+        regions: a row a localiser and set: stage, system, set, the figures of stage
+            evaluate_frames, and as `range` and by seconds in `segments` eer, low and high; no rows
+            where there is none.
         voting: None where no system votes for frames.
         embeddings: a row an encoder (foundation and each post-trained system) and utterance:
             encoder, utterance, label, attack, embedding (D,); no rows where none is post-trained.
@@ -109,6 +112,7 @@ class Collected:
     curves: pd.DataFrame
     shortcuts: pd.DataFrame
     localisation: Localisation | None
+    regions: list[dict[str, Any]]
     voting: Voting | None
     embeddings: pd.DataFrame
     similarities: pd.DataFrame
@@ -165,6 +169,7 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
         curves=_curves(files, grid),
         shortcuts=read_csv(files.shortcuts, SHORTCUTS, "protocol"),
         localisation=localisation,
+        regions=read_json(need_file(files.regions, "evaluate_regions")),
         voting=collect_votes(files, grid, localisation.examples if localisation else []),
         embeddings=_encoders(grid, files.embeddings, EMBEDDINGS),
         similarities=_encoders(grid, files.similarities, SIMILARITIES),

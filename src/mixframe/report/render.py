@@ -122,6 +122,7 @@ def render(data: Collected, drawings: dict[str, Drawing]) -> str:
         sections=_sections(
             {
                 "localisation": where is not None,
+                "regions": bool(data.regions),
                 "votes": data.voting is not None,
                 "codecs": not data.codecs.empty,
                 "mistakes": bool(data.mistakes),
@@ -152,6 +153,7 @@ def render(data: Collected, drawings: dict[str, Drawing]) -> str:
         codecs=_maps(data.codecs, data.grid),
         frames=where.table.to_dict("records") if where else [],
         localisation=where,
+        regions=data.regions,
         sounds=[_sound(example.wave) for example in where.examples] if where else [],
         votes=data.voting.table.to_dict("records") if data.voting else [],
         mistakes=_mistakes(data),
@@ -180,6 +182,7 @@ def _sections(present: dict[str, bool], further: dict[str, str]) -> dict[str, tu
         "attacks": "By attack",
         "codecs": "By codec",
         "localisation": "Localisation",
+        "regions": "Where in an utterance",
         "votes": "Votes of the heads",
         "mistakes": "Worst errors, to listen to",
         "training": "Training",

@@ -40,10 +40,10 @@ def run(context: Context, system: str, grid: Grid) -> None:
             for name, rows in frames.groupby("set", sort=False):
                 one = frame_figures(rows, threshold, preset.evaluate.segment_iou)
                 figures.setdefault(str(name), []).append(one)
-        write_json(files.frame_metrics(system), {n: _means(runs) for n, runs in figures.items()})
+        write_json(files.frame_metrics(system), {n: means(runs) for n, runs in figures.items()})
 
 
-def _means(runs: Sequence[dict[str, float]]) -> dict[str, float | None]:
+def means(runs: Sequence[dict[str, float]]) -> dict[str, float | None]:
     """Return the mean of each figure; None where the runs have none."""
     means = pd.DataFrame(runs).astype(float).mean()
     return {str(key): None if np.isnan(value) else value for key, value in means.items()}

@@ -1,4 +1,4 @@
-"""Stage finetune: train one system of the grid on the train set, select on the dev set.
+"""Stage finetune: train one system of the grid on its training sets, select on the dev set.
 
 Reads: results/<preset>/corpus/{manifest.parquet, audio.tar}, the encoder the system starts from
 (results/<preset>/pretrain/ or results/<preset>/posttrain/<system>/<seed>/), the preset's
@@ -29,7 +29,7 @@ def run(context: Context, system: str) -> None:
     params = lookup(preset.finetune, system, "finetune")
     cell = f"{system}-{context.seed}"
     with running(context, "finetune", cell):
-        table = manifest.read(files.manifest, ["train", "dev"])
+        table = manifest.read(files.manifest, [*params.learns_from, "dev"])
         todo = work(context, params, f"finetune {cell}")
         values = {
             "finetune": params,

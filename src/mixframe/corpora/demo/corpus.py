@@ -70,14 +70,31 @@ class SetSize(Section):
     spoof_per_attack: Positive
 
 
+class PartialSize(Section):
+    """Size of the partly spoofed training set; its pieces are those of train.
+
+    Attributes:
+        bonafide: bona fide utterances.
+        spoof_per_attack: partly spoofed utterances of each attack.
+    """
+
+    bonafide: Positive
+    spoof_per_attack: Positive
+
+
 class Sets(Section):
-    """The sets. train, dev and eval_seen share out the prompts of the seen voices."""
+    """The sets. train, dev and eval_seen share out the prompts of the seen voices.
+
+    Attributes:
+        train_partial: may be left out: utterances in which attacks of train spoof regions only.
+    """
 
     train: SetSize
     dev: SetSize
     eval_seen: SetSize
     eval_unseen: SetSize
     eval_partial: SetSize
+    train_partial: PartialSize | None = Field(default=None, exclude_if=lambda size: size is None)
 
 
 AttackParams: Any = create_model(
@@ -96,7 +113,7 @@ class Protocol(Section):
         voices: by the name of their tar.
         exclude: prompts that are no speech, as patterns of the path without voice and suffix.
         max_unreadable: how many prompts may hold no audio or not be decodable.
-        attacks_train: attacks of train and dev.
+        attacks_train: attacks of train, dev and train_partial.
         attacks_eval: attacks of eval_seen and eval_unseen.
         attacks: parameters of each attack that is named in one of the lists.
     """
@@ -134,6 +151,7 @@ class Protocol(Section):
         return {
             "train": self.attacks_train,
             "dev": self.attacks_train,
+            "train_partial": self.attacks_train,
             "eval_partial": self.partial.attacks,
         }.get(set_name, self.attacks_eval)
 
@@ -143,6 +161,16 @@ SIDES = {
     "unseen": ("eval_unseen", "eval_partial"),
 }
 """The sets that each side's voices are shared out to."""
+
+LETTERS = {
+    "train": "T",
+    "dev": "D",
+    "eval_seen": "S",
+    "eval_unseen": "U",
+    "eval_partial": "P",
+    "train_partial": "L",
+}
+"""The letter of each set in its ids, D_T_0000000; L learns where."""
 
 
 @dataclass(frozen=True)
@@ -331,12 +359,12 @@ def _scan(
 
 
 def _hold_out(params: Protocol, seed: int, pieces: list[Piece]) -> dict[str, list[Piece]]:
-    """Share the pieces out among the sets, in random order.
+    """Share the pieces out among the sets, in random order; train_partial has those of train.
 
     All pieces of a prompt go to one set, and so do the prompts of one path in all voices of a
     side, which are one text in several languages.
     """
-    by_set: dict[str, list[Piece]] = {name: [] for name in Sets.model_fields}
+    by_set: dict[str, list[Piece]] = {name: [] for names in SIDES.values() for name in names}
     for side, names in SIDES.items():
         by_path: dict[str, list[Piece]] = defaultdict(list)
         for piece in pieces:
@@ -352,6 +380,8 @@ def _hold_out(params: Protocol, seed: int, pieces: list[Piece]) -> dict[str, lis
     for name, held in by_set.items():
         order = generator(seed, "pieces", name).permutation(len(held))
         by_set[name] = [held[index] for index in order]
+    if params.sets.train_partial is not None:
+        by_set["train_partial"] = by_set["train"]
     return by_set
 
 
@@ -408,11 +438,9 @@ def _jobs(
         chosen = [(attack, pieces[i % len(pieces)]) for i, attack in enumerate(attacks)]
         for number, index in enumerate(generator(seed, "order", name).permutation(len(chosen))):
             attack, piece = chosen[index]
-            # D_T, D_D, D_S, D_U, D_P.
-            letter = name.removeprefix("eval_")[0].upper()
-            utterance = f"D_{letter}_{number:07d}"
+            utterance = f"D_{LETTERS[name]}_{number:07d}"
             rng = generator(seed, "job", utterance)
-            spliced = name == "eval_partial" and attack != "-"
+            spliced = name.endswith("_partial") and attack != "-"
             other = None
             if spliced and params.partial.source == "other":
                 other = _another(piece, pieces, rng)

@@ -15,6 +15,7 @@ SYSTEMS: dict[str, type[System]] = sections(
         "neural": "neural.Neural",
         "lfcc": "lfcc.Lfcc",
         "localiser": "localiser.FrameSystem",
+        "frames": "frames.Frames",
     },
 )
 """The kinds of system by the name that a preset gives."""

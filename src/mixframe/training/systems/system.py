@@ -71,14 +71,20 @@ class System(Section):
         return None
 
     @property
+    def learns_from(self) -> list[str]:
+        """Sets of the manifest on which the system is trained."""
+        return ["train"]
+
+    @property
     def votes_for_frames(self) -> bool:
         """Whether the system can tell which frames its head chose."""
         return False
 
     def fit(self, work: Work, table: pd.DataFrame, state: Path) -> Fitted | None:
-        """Train on the set train of a manifest, select on its set dev.
+        """Train on the sets of a manifest that it learns from, select on its set dev.
 
         Args:
+            table: rows of these sets.
             state: file of the checkpoint from which a killed run goes on.
 
         Returns:
