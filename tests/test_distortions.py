@@ -562,6 +562,7 @@ WRONG = {
         "burst": 2,
         "concealment": "zero",
     },
+    "no gap is shorter than 0": {"kind": "gaps", "per_second": 1, "ms": [-5, 10]},
     "crossfade_ms 300 is longer than the shortest segment, 0.2 s": {
         "kind": "dynamic",
         "choices": gains(0, 1),

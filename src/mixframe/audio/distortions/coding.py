@@ -106,7 +106,7 @@ def through(
     decoded = np.concatenate([_mono(part) for part in parts])
     rate = parts[0].sample_rate
     aligned = decoded[coder.delay * rate // coder.rate :]
-    return fit(convert(aligned, rate, SAMPLE_RATE), wave.size)
+    return np.asarray(fit(convert(aligned, rate, SAMPLE_RATE), wave.size), dtype=np.float64)
 
 
 def has_encoder(coder: Coder) -> bool:

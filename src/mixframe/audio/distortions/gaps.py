@@ -1,9 +1,9 @@
 """Gaps in what is played out."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mixframe.audio.distortions.distortion import Distortion
 from mixframe.audio.io import SAMPLE_RATE, Waveform
@@ -25,6 +25,12 @@ class Gaps(Distortion):
     per_second: Annotated[float, Field(gt=0, le=50)]
     ms: Range
 
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.ms[0] < 0:
+            raise ValueError(f"ms {self.ms}: no gap is shorter than 0")
+        return self
+
     @property
     def keeps_length(self) -> bool:
         """False."""
@@ -34,5 +40,7 @@ class Gaps(Distortion):
         """Map (n,) samples to (m,), m >= n; which packets are late, and how late, is drawn."""
         starts = np.arange(FRAME, wave.size, FRAME)
         late = starts[rng.random(starts.size) < self.per_second * FRAME / SAMPLE_RATE]
-        waits = np.rint(rng.uniform(*self.ms, late.size) * SAMPLE_RATE / 1000).astype(np.int64)
+        shortest, longest = self.ms
+        seconds = rng.uniform(shortest, longest, late.size) / 1000
+        waits = np.rint(seconds * SAMPLE_RATE).astype(np.int64)
         return np.insert(wave, np.repeat(late, waits), np.float32(0))
