@@ -1,4 +1,4 @@
-"""One file and one line make a head, a splice pattern, an augmentation or a kind of system."""
+"""One file and one line make a head, a splice pattern, an augmentation, a distortion, a system."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ import pytest
 
 import mixframe
 from mixframe.audio.augmentations import AUGMENTATIONS
+from mixframe.audio.distortions import DISTORTIONS
 from mixframe.audio.splicing.patterns import PATTERNS
 from mixframe.models.heads import HEADS
 from mixframe.training.systems import SYSTEMS
@@ -138,6 +139,32 @@ made = section.apply(np.ones(5, dtype=np.float32), np.random.default_rng(0))
 assert made.tolist() == [2.0] * 5
 """
 
+DISTORTION = """
+from typing import Literal
+
+from mixframe.audio.distortions.distortion import Distortion
+
+
+class Quieter(Distortion):
+    kind: Literal["quieter"]
+    factor: float
+
+    def apply(self, wave, rng):
+        return wave * wave.dtype.type(self.factor)
+"""
+USE_DISTORTION = """
+import numpy as np
+from pydantic import TypeAdapter
+
+from mixframe.audio.distortions import AnyDistortion
+
+values = {"kind": "chain", "steps": [{"kind": "quieter", "factor": 0.5}, {"kind": "polarity"}]}
+section = TypeAdapter(AnyDistortion).validate_python(values)
+assert section.model_dump() == values
+made = section.apply(np.ones(5, dtype=np.float32), np.random.default_rng(0))
+assert made.tolist() == [-0.5] * 5
+"""
+
 SYSTEM = """
 from typing import Literal
 
@@ -203,6 +230,12 @@ ADDITIONS = {
         ("louder.py", AUGMENTATION),
         USE_AUGMENTATION,
     ),
+    "distortion": (
+        "audio/distortions",
+        '"quieter": "quieter.Quieter",',
+        ("quieter.py", DISTORTION),
+        USE_DISTORTION,
+    ),
     "system": (
         "training/systems",
         '"constant": "constant.Constant",',
@@ -233,7 +266,13 @@ def test_a_plug_in_is_one_file_and_one_line(tmp_path, addition):
 
 @pytest.mark.parametrize(
     ("table", "key"),
-    [(HEADS, "kind"), (PATTERNS, "name"), (AUGMENTATIONS, "kind"), (SYSTEMS, "kind")],
+    [
+        (HEADS, "kind"),
+        (PATTERNS, "name"),
+        (AUGMENTATIONS, "kind"),
+        (DISTORTIONS, "kind"),
+        (SYSTEMS, "kind"),
+    ],
 )
 def test_each_section_has_its_kind_and_a_module_of_its_own(table, key):
     for kind, section in table.items():

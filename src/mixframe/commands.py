@@ -269,6 +269,32 @@ def fuse(
 
 
 @click.command()
+@click.argument("source", metavar="IN", type=FILE)
+@click.argument("target", metavar="OUT", type=FILE)
+@click.option("--condition", required=True, metavar="NAME", help="opus_12k, white_snr10 ...")
+@click.option(
+    "--conditions", type=FILE, help="Where it stands; default presets/conditions/ready.yaml."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is drawn."
+)
+def distort(source: Path, target: Path, condition: str, conditions: Path | None, seed: int) -> None:
+    """Write to OUT, WAV or FLAC, what becomes of the recording IN under a condition.
+
+    IN is anything that FFmpeg decodes; OUT has 16 kHz, 16 bit and one channel.
+    """
+    from mixframe.audio.distortions.conditions import READY, read_condition
+    from mixframe.audio.distortions.files import distort_file
+    from mixframe.audio.io import SAMPLE_RATE
+    from mixframe.experiment.project import ready
+
+    section = read_condition(condition, conditions or ready(READY))
+    before, after = (n / SAMPLE_RATE for n in distort_file(source, target, section, seed))
+    click.echo(f"{target}: {condition}, seed {seed}, {before:.2f} s in, {after:.2f} s out")
+    click.echo(json.dumps(section.model_dump()))
+
+
+@click.command()
 @click.argument("name", required=False)
 def use(name: str | None) -> None:
     """Make NAME the preset in params.yaml, with its grid, and its folders under results/.
@@ -531,6 +557,7 @@ COMMANDS: dict[str, click.Command] = {
         corpus,
         dag,
         detect,
+        distort,
         evaluate,
         export,
         fingerprint,

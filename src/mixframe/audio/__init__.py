@@ -1,1 +1,1 @@
-"""Audio: utterances in and out, the manifest that lists them, frames, augmentation, splicing."""
+"""Audio: utterances in and out, the manifest that lists them, frames, distortion, splicing."""

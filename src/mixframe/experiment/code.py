@@ -31,6 +31,7 @@ COMMAND = ("mixframe.cli",)
 
 PLUGINS = (
     "mixframe.audio.augmentations",
+    "mixframe.audio.distortions",
     "mixframe.corpora",
     "mixframe.corpora.demo.attacks",
     "mixframe.corpora.kinds",

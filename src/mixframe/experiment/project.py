@@ -334,6 +334,11 @@ class _Text:
         return start, end
 
 
+def ready(name: Path) -> Path:
+    """Return a file of this project, or where it has none the one that comes with the package."""
+    return name if name.is_file() else _project_files()[0] / name
+
+
 def _project_files() -> tuple[Path, list[Path]]:
     """Return where the files of a project are, and their names.
 

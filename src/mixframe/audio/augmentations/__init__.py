@@ -11,6 +11,7 @@ from mixframe.base.schema import OneOf, sections
 AUGMENTATIONS: dict[str, type[Augmentation]] = sections(
     __name__,
     {
+        "chain": "chain.Chain",
         "none": "none.NoAugmentation",
         "rawboost": "rawboost.RawBoost",
     },

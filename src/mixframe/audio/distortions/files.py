@@ -1,0 +1,45 @@
+"""A recording distorted into a file."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from mixframe.audio.distortions.distortion import Distortion
+from mixframe.audio.io import SAMPLE_RATE
+from mixframe.audio.stream import AudioStream
+from mixframe.base.errors import MixframeError
+from mixframe.base.files import atomic_path, need_file
+
+FORMATS = {".flac": "FLAC", ".wav": "WAV"}
+"""libsndfile's names by the suffix of a file."""
+
+
+def distort_file(source: Path, target: Path, distortion: Distortion, seed: int) -> tuple[int, int]:
+    """Distort a recording and write the result as 16-bit mono FLAC or WAV at 16 kHz.
+
+    Args:
+        source: anything that `mixframe.audio.stream` decodes; channels are averaged.
+        target: written whole or not at all; its suffix says the format. What exceeds full scale is
+            clipped.
+        seed: of what is drawn.
+
+    Returns:
+        how many samples at 16 kHz went in and came out.
+
+    Raises:
+        MixframeError: another suffix, `target` is `source`, `source` is missing or unreadable, or
+            what the distortion says.
+    """
+    kind = FORMATS.get(target.suffix.lower())
+    if kind is None:
+        raise MixframeError(f"{target}: expected a name that ends in {' or '.join(FORMATS)}")
+    if target.exists() and target.samefile(need_file(source)):
+        raise MixframeError(f"{target}: is the recording itself; expected another name")
+    with need_file(source).open("rb") as file:
+        wave = np.concatenate(list(AudioStream(file, str(source)).blocks()))
+    made = distortion.apply(wave, np.random.default_rng(seed))
+    pcm = np.clip(np.rint(made * 32768.0), -32768, 32767).astype(np.int16)
+    with atomic_path(target) as temporary:
+        soundfile.write(temporary, pcm, SAMPLE_RATE, format=kind, subtype="PCM_16")
+    return wave.size, made.size
