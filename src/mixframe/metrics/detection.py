@@ -12,7 +12,6 @@ ASVspoof 2021 package (t-DCF); Brummer and de Villiers, "The BOSARIS Toolkit", 2
 hull).
 """
 
-import math
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import NamedTuple
@@ -308,19 +307,14 @@ def cllr(bonafide: ArrayLike, spoof: ArrayLike) -> float:
     """Return the cost of the log-likelihood ratios in bits (natural LLRs in, 1 for all zeros).
 
     (mean log2(1 + e^-s) over bona fide + mean log2(1 + e^s) over spoof) / 2, by `logaddexp`,
-    which does not overflow for large scores as the official exponential does. Sums are exact, so
-    that the order of the trials does not count.
+    which does not overflow for large scores as the official exponential does.
 
     Raises:
-        MixframeError: a class is empty, a score is NaN or infinite, or the sums have no float64.
+        MixframeError: a class is empty, or a score is NaN or infinite.
     """
     positive = checked_scores(bonafide, "bonafide")
     negative = checked_scores(spoof, "spoof")
-    costs = np.logaddexp(0, -positive), np.logaddexp(0, negative)
-    try:
-        nats = math.fsum(math.fsum(cost.tolist()) / cost.size for cost in costs)
-    except OverflowError as error:
-        raise MixframeError("Cllr: the scores are too large for log-likelihood ratios") from error
+    nats = np.logaddexp(0, -positive).mean() + np.logaddexp(0, negative).mean()
     return float(nats / (2 * np.log(2)))
 
 

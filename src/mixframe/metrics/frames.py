@@ -1,6 +1,7 @@
 """Scores of frames: read, and pooled over utterances."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,10 @@ import pandas as pd
 from mixframe.base.errors import MixframeError
 from mixframe.metrics import detection
 
-COLUMNS = {"set": "text", "utterance": "text", "labels": "ints", "scores": "numbers"}
+if TYPE_CHECKING:
+    from mixframe.base.tables import Columns
+
+COLUMNS: "Columns" = {"set": "text", "utterance": "text", "labels": "ints", "scores": "numbers"}
 
 
 def read_frames(path: Path) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pandas as pd
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_file, read_object
+from mixframe.base.files import need_file, read_json, read_object
 from mixframe.base.labels import LABELS
 from mixframe.base.tables import Columns, read_csv, read_parquet
 from mixframe.experiment import params

@@ -8,7 +8,8 @@ from pydantic import Field
 from mixframe.audio.distortions import AnyDistortion
 from mixframe.audio.distortions.distortion import Distortion
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import Section, read_yaml, validate
+from mixframe.base.schema import Section, validate
+from mixframe.base.yamlfiles import read_yaml
 
 READY = Path("presets") / "conditions" / "ready.yaml"
 """Of a project: the conditions that come with the package."""
