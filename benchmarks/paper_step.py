@@ -21,6 +21,7 @@ from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, Waveform
 from mixframe.audio.manifest import LABELS
 from mixframe.audio.splicing import planning, rendering
+from mixframe.experiment.layout import HELDOUT
 from mixframe.experiment.params import Preset, lookup, read_preset
 from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
@@ -76,10 +77,14 @@ def _posttrain(preset: Preset, name: str, folder: Path) -> dict[str, Any]:
     encoder = backbones.load(folder, preset.encoder)
     rows = _corpus(2 * section.train.batch)
     where = dict(zip(rows["utterance"], manifest.refs(rows), strict=True))
-    planned = planning.plan(rows, preset.splice[name], encoder.grid, preset.seed)
-    spliced = rendering.recipes(planned, where)
+    spliced, heldout = (
+        rendering.recipes(
+            planning.plan(rows.assign(set=p.set), p, encoder.grid, preset.seed), where
+        )
+        for p in (preset.splice[name], preset.splice[HELDOUT])
+    )
     model = FrameModel(encoder, section.adapter, section.classifier_hidden, preset.seed)
-    task = FrameTask(model, section, noise, spliced, spliced[:4], preset.seed)
+    task = FrameTask(model, section, noise, spliced, heldout, preset.seed)
     return _train(task, section.train, preset, folder / "posttrain.pt")
 
 

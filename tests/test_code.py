@@ -118,6 +118,7 @@ def test_a_cell_has_its_own_plugins_and_no_others():
     assert "mixframe.models.fgfm" not in heads["lora"]
     for modules in heads.values():
         assert {name for name in modules if ".stages." in name} == {
+            "mixframe.stages.card",
             "mixframe.stages.context",
             "mixframe.stages.finetune",
             "mixframe.stages.systems",
@@ -146,7 +147,7 @@ def test_an_edit_reaches_the_cells_that_run_it_and_no_others(package):
         "training/systems/lfcc.py": {"lfcc"},
         "audio/splicing/patterns/regions.py": {"mfpt"},
         "audio/splicing/patterns/short.py": set(),
-        "audio/frames.py": {"lora", "mfpt"},
+        "audio/frames.py": {"lfcc", "lora", "mfpt"},
         "metrics/scorefiles.py": {"lfcc", "lora"},
         "stages/report.py": set(),
     }.items():

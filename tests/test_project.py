@@ -238,7 +238,7 @@ def test_variants_of_a_post_trained_system(root):
     project.new("study", "small", ["mfpt:splice.injector=spoof,bonafide,any"], root=root)
     own, theirs = read_preset("small", root), read_preset("study", root)
     names = ["mfpt-injector-bonafide", "mfpt-injector-any"]
-    assert theirs.grid.system == ["lfcc", "lora", "mfpt", *names, "mfpt_fgfm"]
+    assert theirs.grid.system == ["lfcc", "lora", "frames", "mfpt", *names, "mfpt_fgfm"]
     assert theirs.grid.posttrained == ["mfpt", *names]
     assert theirs.grid.borrowing == ["mfpt_fgfm"]
     assert theirs.grid.lender == "mfpt"
@@ -282,7 +282,7 @@ def test_variants_of_systems_that_train_no_encoder_of_their_own(root):
     ]
     project.new("study", "small", vary, root=root)
     own, theirs = read_preset("small", root), read_preset("study", root)
-    assert theirs.grid.foundation == ["lora", "lora-encoder-random"]
+    assert theirs.grid.foundation == ["lora", "lora-encoder-random", "frames"]
     assert theirs.grid.classical == ["lfcc", "lfcc-components-4"]
     borrowing = ["mfpt_fgfm", "mfpt_fgfm-class_weights-1_0-9_0"]
     assert theirs.grid.borrowing == borrowing
@@ -298,7 +298,7 @@ def test_variants_of_systems_that_train_no_encoder_of_their_own(root):
         ("mfpt", r"'mfpt': expected SYSTEM:SECTION\.KEY=VALUE"),
         (
             "mftp:splice.copies=2",
-            r"no system 'mftp' .* expected one of lfcc, lora, mfpt, mfpt_fgfm",
+            r"no system 'mftp' .* expected one of lfcc, lora, frames, mfpt, mfpt_fgfm",
         ),
         ("lora:splice.copies=2", r"lora has no section 'splice' .* expected one of finetune"),
         (

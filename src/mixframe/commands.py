@@ -3,6 +3,7 @@
 Each imports what it needs when it runs, so that help and messages come at once.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -286,13 +287,12 @@ def distort(source: Path, target: Path, condition: str, conditions: Path | None,
     from mixframe.audio.distortions.conditions import READY, read_condition
     from mixframe.audio.distortions.files import distort_file
     from mixframe.audio.io import SAMPLE_RATE
-    from mixframe.base.files import json_text
     from mixframe.experiment.project import ready
 
     section = read_condition(condition, conditions or ready(READY))
     before, after = (n / SAMPLE_RATE for n in distort_file(source, target, section, seed))
     click.echo(f"{target}: {condition}, seed {seed}, {before:.2f} s in, {after:.2f} s out")
-    click.echo(json_text(section.model_dump()), nl=False)
+    click.echo(json.dumps(section.model_dump()))
 
 
 @click.command()

@@ -157,7 +157,7 @@ def test_no_weights_and_damaged_weights(tmp_path):
     with pytest.raises(MixframeError, match=r"model\.safetensors: no such file"):
         convert(tmp_path, tmp_path / "foundation")
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
-    with pytest.raises(MixframeError, match=r"model\.safetensors: not safetensors"):
+    with pytest.raises(MixframeError, match=r"model\.safetensors: no safetensors"):
         convert(tmp_path, tmp_path / "foundation")
 
 

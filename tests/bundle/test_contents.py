@@ -76,7 +76,7 @@ def test_json_that_is_none(copy):
 
 def test_bytes_that_are_no_text(copy):
     (copy / "bundle.json").write_bytes(b"\xff\xfe\x00")
-    refused(copy, r"bundle\.json: not UTF-8")
+    refused(copy, r"bundle\.json, byte 0: not UTF-8")
 
 
 def test_json_that_is_no_object(copy):
@@ -127,4 +127,4 @@ def test_damaged_mixtures(bundle, tmp_path):
     shutil.copytree(bundle("lfcc"), tmp_path / "lfcc")
     (tmp_path / "lfcc" / "model.safetensors").write_bytes(b"\x08")
     pin_again(tmp_path / "lfcc", "model.safetensors")
-    refused(tmp_path / "lfcc", "lfcc: its files do not make the system of bundle.json")
+    refused(tmp_path / "lfcc", r"model\.safetensors: no safetensors")

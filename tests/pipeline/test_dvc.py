@@ -276,7 +276,7 @@ def test_downloads_that_are_gone_or_changed_are_named(spoiled):
     message = fails(spoiled, "protocol")
     assert "run `mixframe download --preset smoke`" in message
     assert "it_IT_m_Carlo.tar: no such file" in message
-    assert "fr_CA_f_June.tar: sha256" in message
+    assert "fr_CA_f_June.tar: 12,912,128 bytes, expected 12,912,640" in message
     assert results(spoiled, "corpus/*", "checks/*") == before
 
 

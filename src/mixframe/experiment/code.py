@@ -42,7 +42,7 @@ PLUGINS = (
 """Modules that list others of their package, of which a preset chooses some."""
 
 ASSEMBLED = "mixframe.experiment.params"
-"""The module that puts all sections together; a cell depends on those it declares."""
+"""The module that puts all sections together; a cell depends on those it declares and the base."""
 
 
 def fingerprint(stage: str, values: Any) -> dict[str, str]:
@@ -95,8 +95,6 @@ def closure(names: Iterable[str]) -> set[str]:
 @cache
 def imports(name: str) -> frozenset[str]:
     """Return the modules of this package that a module imports, and the packages they are in."""
-    if name == ASSEMBLED:
-        return frozenset()
     reached = {name}
     for node in _run(_tree(name)):
         if isinstance(node, ast.Import):
@@ -105,6 +103,8 @@ def imports(name: str) -> frozenset[str]:
             reached |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     if name in PLUGINS:
         reached = {other for other in reached if not other.startswith(f"{_package(name)}.")}
+    if name == ASSEMBLED:
+        reached = {other for other in reached if other.startswith("mixframe.base.")}
     # The package's own __init__ holds nothing but its version.
     parents = {part.rpartition(".")[0] for part in reached} | {name.rpartition(".")[0]}
     return frozenset(n for n in reached | parents if _path(n).is_file() and n != "mixframe")
