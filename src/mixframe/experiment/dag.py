@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -362,6 +363,10 @@ def commit(root: Path = Path()) -> list[str]:
                     stage.save()
                     # Without relinking, outputs keep their time of modification.
                     stage.commit(relink=False)
+                # Values that cells share would become anchors and aliases.
+                for dep in (dep for stage in done for dep in stage.deps):
+                    if isinstance(dep, ParamsDependency) and dep.hash_info:
+                        dep.hash_info.value = deepcopy(dep.hash_info.value)
                 # Not cell by cell: each time the whole dvc.lock is parsed and written. But the last
                 # one apart, which lays out the others anew: so the bytes are those of `dvc repro`.
                 for cells in (done[:-1], done[-1:]):
