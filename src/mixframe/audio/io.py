@@ -174,23 +174,43 @@ def decode_flac(data: bytes) -> tuple[npt.NDArray[np.float32], int] | None:
     """
     if data[:4] != b"fLaC":
         return None
+    try:
+        samples, rate, expected = decode_ffmpeg(io.BytesIO(data))
+    except MixframeError:
+        return None
+    return (samples.T, rate) if samples.shape[1] == expected else None
+
+
+def decode_ffmpeg(source: str | io.BytesIO) -> tuple[npt.NDArray[np.float32], int, int | None]:
+    """Decode the first audio stream of any file that FFmpeg reads.
+
+    Args:
+        source: a path, or the content of a file.
+
+    Returns:
+        (channels, n) samples, full scale at 1, the rate in Hz, and the duration that the header
+        says, in units of the stream.
+
+    Raises:
+        MixframeError: FFmpeg reads no audio in it.
+    """
     import av
 
     try:
-        with av.open(io.BytesIO(data), "r") as container:
+        with av.open(source, "r") as container:
             stream = container.streams.audio[0]
-            rate, expected = stream.rate, stream.duration
+            rate, duration = stream.rate, stream.duration
             planar = av.AudioResampler("fltp", stream.layout, rate)
             parts = [
                 part.to_ndarray()
                 for frame in [*container.decode(stream), None]
                 for part in planar.resample(frame)
             ]
-    except (av.FFmpegError, IndexError):
-        return None
-    if not parts or sum(part.shape[1] for part in parts) != expected:
-        return None
-    return np.concatenate(parts, axis=1).T.astype(np.float32), rate
+    except (av.FFmpegError, IndexError) as error:
+        raise MixframeError(f"no audio that FFmpeg reads ({error})") from error
+    if not parts:
+        raise MixframeError("audio without samples")
+    return np.concatenate(parts, axis=1).astype(np.float32), rate, duration
 
 
 def resample(samples: npt.NDArray[np.floating], rate: int) -> Waveform:

@@ -134,6 +134,8 @@ def _opened(path: Path, columns: Columns) -> Iterator[pq.ParquetFile]:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
+    except MemoryError:
+        raise
     # Arrow has no one error for damage: OSError, KeyError and many others come up.
     except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from mixframe.audio.io import SAMPLE_RATE, AudioRef, TarWriter, Waveform, encode_flac, resample
+from mixframe.audio.io import (
+    SAMPLE_RATE,
+    AudioRef,
+    TarWriter,
+    Waveform,
+    decode_ffmpeg,
+    encode_flac,
+    resample,
+)
 from mixframe.base.errors import MixframeError, listing
 from mixframe.base.progress import log, progress
 from mixframe.base.schema import Above0, Section
@@ -88,24 +96,12 @@ def decode(path: Path) -> Heard:
     Raises:
         MixframeError: it reads no audio in it, or the file is missing.
     """
-    import av
-
     try:
-        with av.open(str(path), "r") as container:
-            stream = container.streams.audio[0]
-            rate, channels = stream.rate, stream.channels
-            planar = av.AudioResampler("fltp", stream.layout, rate)
-            parts = [
-                part.to_ndarray()
-                for frame in [*container.decode(stream), None]
-                for part in planar.resample(frame)
-            ]
-    except (av.FFmpegError, IndexError) as error:
-        raise MixframeError(f"{path}: no audio that FFmpeg reads ({error})") from error
-    if not parts:
-        raise MixframeError(f"{path}: audio without samples")
-    mono = np.concatenate(parts, axis=1).mean(axis=0, dtype=np.float32)
-    return Heard(mono if rate == SAMPLE_RATE else resample(mono, rate), rate, channels)
+        samples, rate, _ = decode_ffmpeg(str(path))
+    except MixframeError as error:
+        raise MixframeError(f"{path}: {error}") from error
+    mono = samples.mean(axis=0, dtype=np.float32)
+    return Heard(mono if rate == SAMPLE_RATE else resample(mono, rate), rate, len(samples))
 
 
 def segments(

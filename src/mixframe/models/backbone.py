@@ -216,6 +216,8 @@ def _pretrained(
             output_loading_info=True,
             **options,
         )
+    except MemoryError:
+        raise
     except UnpicklingError as error:
         raise MixframeError(
             f"{weights}: holds more than tensors and is not loaded ({first_line(error)})"

@@ -302,6 +302,8 @@ def _resume(
         optimiser.load_state_dict(saved["optimiser"])
         best = [(tuple(rank), weights) for rank, weights in saved["best"]]
         return saved["step"], saved["rows"], saved["losses"], best
+    except MemoryError:
+        raise
     # What torch raises depends on where the file is damaged.
     except Exception as error:
         raise MixframeError(

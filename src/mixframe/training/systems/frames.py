@@ -1,21 +1,23 @@
 """The neural system that learns from frame labels: where in an utterance speech is spoofed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import pandas as pd
 from pydantic import Field, field_validator
 
-from mixframe.base.imports import importing
 from mixframe.models.frame_params import AnyFrameHead
-from mixframe.models.params import draws_numbers
 from mixframe.training.systems.neural import Neural
-from mixframe.training.systems.system import Fitted, Work
+from mixframe.training.systems.system import Work
 
 if TYPE_CHECKING:
     import torch
 
+    from mixframe.audio.io import Reader
+    from mixframe.models.backbone import Backbone
+    from mixframe.models.detector import Detector
     from mixframe.models.frame_head import FrameDetector
+    from mixframe.training.utterances import UtteranceTask
 
 
 class Frames(Neural):
@@ -48,53 +50,26 @@ class Frames(Neural):
         """See `System`."""
         return self.train_sets
 
-    def fit(self, work: Work, table: pd.DataFrame, state: Path) -> Fitted | None:
-        """See `System`; validations are ranked by the dev EER of utterances, or the dev loss."""
-        with importing():
-            from mixframe.training.data import cached_reader
-            from mixframe.training.frame_labels import FrameLabelTask
-            from mixframe.training.loop import train
-            from mixframe.training.runner import Runner
-
-        detector = self._detector(work)
-        random_layers = draws_numbers(work.encoder, self.adapter)
-        runner = Runner(work.compute, self.train.precision, random_layers)
-        task = FrameLabelTask(
-            detector,
-            self,
-            self.head,
-            work.scoring,
-            cached_reader(work.compute.keep_utterances),
-            table[table["set"].isin(self.train_sets)],
-            table[table["set"] == "dev"],
-            work.seed,
-        )
-        outcome = train(
-            task, self.train, self.average, runner, state, work.seed, work.what, self.patience
-        )
-        scores = task.dev_scores(runner)
-        if not runner.world.main:
-            return None
-        counts = {
-            "trainable": sum(p.numel() for p in detector.parameters() if p.requires_grad),
-            "total": sum(p.numel() for p in detector.parameters()),
-        }
-        card = {"parameters": counts, "averaged_steps": outcome.steps}
-        return Fitted(detector.save, scores, outcome.rows, card)
-
     def trained(self, work: Work, folder: Path, device: "torch.device") -> "FrameDetector":
         """See `Neural`."""
-        detector = self._detector(work)
-        detector.restore(folder)
-        return detector.to(device).eval()
+        return cast("FrameDetector", super().trained(work, folder, device))
 
-    def _detector(self, work: Work) -> "FrameDetector":
-        """Return the detector with the encoder's and fresh weights."""
-        with importing():
-            from mixframe.models import backbone as backbones
-            from mixframe.models.frame_head import FrameDetector
+    def _task(
+        self,
+        detector: "Detector",
+        work: Work,
+        read: "Reader",
+        learnt: pd.DataFrame,
+        dev: pd.DataFrame,
+    ) -> "UtteranceTask":
+        """See `Neural`."""
+        from mixframe.training.frame_labels import FrameLabelTask
 
-        assert work.start is not None, "starts_from names one"
-        seed = work.seed if self.encoder == "random" else None
-        backbone = backbones.load(work.start, work.encoder, seed)
-        return FrameDetector(backbone, self.adapter, self.head, work.seed)
+        judging = cast("FrameDetector", detector)
+        return FrameLabelTask(judging, self, self.head, work.scoring, read, learnt, dev, work.seed)
+
+    def _assemble(self, backbone: "Backbone", seed: int) -> "FrameDetector":
+        """See `Neural`."""
+        from mixframe.models.frame_head import FrameDetector
+
+        return FrameDetector(backbone, self.adapter, self.head, seed)

@@ -14,7 +14,10 @@ from mixframe.training.systems.system import Fitted, Scorer, System, Work
 if TYPE_CHECKING:
     import torch
 
+    from mixframe.audio.io import Reader
+    from mixframe.models.backbone import Backbone
     from mixframe.models.detector import Detector
+    from mixframe.training.utterances import UtteranceTask
 
 
 class Neural(UtteranceTraining, System):
@@ -45,16 +48,13 @@ class Neural(UtteranceTraining, System):
             from mixframe.training.data import cached_reader
             from mixframe.training.loop import train
             from mixframe.training.runner import Runner
-            from mixframe.training.utterances import UtteranceTask
 
-        dev = table[table["set"] == "dev"]
         detector = self._detector(work)
         random_layers = draws_numbers(work.encoder, self.adapter)
         runner = Runner(work.compute, self.train.precision, random_layers)
         read = cached_reader(work.compute.keep_utterances)
-        task = UtteranceTask(
-            detector, self, work.scoring, read, table[table["set"] == "train"], dev, work.seed
-        )
+        learnt, dev = table[table["set"].isin(self.learns_from)], table[table["set"] == "dev"]
+        task = self._task(detector, work, read, learnt, dev)
         outcome = train(
             task, self.train, self.average, runner, state, work.seed, work.what, self.patience
         )
@@ -91,13 +91,30 @@ class Neural(UtteranceTraining, System):
         detector.restore(folder)
         return detector.to(device).eval()
 
+    def _task(
+        self,
+        detector: "Detector",
+        work: Work,
+        read: "Reader",
+        learnt: pd.DataFrame,
+        dev: pd.DataFrame,
+    ) -> "UtteranceTask":
+        """Return what is trained, given the manifest rows to learn from and to select on."""
+        from mixframe.training.utterances import UtteranceTask
+
+        return UtteranceTask(detector, self, work.scoring, read, learnt, dev, work.seed)
+
+    def _assemble(self, backbone: "Backbone", seed: int) -> "Detector":
+        """Put the head on an encoder; its weights are drawn from the seed."""
+        from mixframe.models.detector import Detector
+
+        return Detector(backbone, self.adapter, self.head, seed)
+
     def _detector(self, work: Work) -> "Detector":
         """Return the detector with the encoder's and fresh weights."""
         with importing():
             from mixframe.models import backbone as backbones
-            from mixframe.models.detector import Detector
 
         assert work.start is not None, "starts_from names one"
         seed = work.seed if self.encoder == "random" else None
-        backbone = backbones.load(work.start, work.encoder, seed)
-        return Detector(backbone, self.adapter, self.head, work.seed)
+        return self._assemble(backbones.load(work.start, work.encoder, seed), work.seed)
