@@ -8,11 +8,12 @@ from mixframe.audio.frames import FrameGrid
 from mixframe.metrics.bootstrap import Settings
 from mixframe.metrics.detection import DcfCosts
 from mixframe.metrics.localisation import weighted_eer
-from mixframe.stages.evaluate_regions import RESOLUTIONS, region_figures
+from mixframe.stages.evaluate_regions import region_figures
 
 GRID = FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
 SIZE = 16_000 + 80
 """Samples of each utterance: 50 frames, the last of them of 400 samples."""
+RESOLUTIONS = [0.02, 0.16, 0.64]
 
 
 def how(unit="trial", resamples=50):
@@ -66,32 +67,34 @@ def by_hand(rows, frames):
 
 def test_the_rate_by_duration_counts_every_sample(rows):
     frames = frames_of(rows, 0, 0.5)
-    figures = region_figures(rows, [frames], GRID, how())
+    figures = region_figures(rows, [frames], GRID, how(), RESOLUTIONS)
     assert figures["range"]["eer"] == pytest.approx(by_hand(rows, frames), abs=1e-12)
     assert figures["range"]["low"] <= figures["range"]["eer"] <= figures["range"]["high"]
     assert list(figures["segments"]) == [f"{r:g}" for r in RESOLUTIONS]
 
 
 def test_segments_of_a_perfect_localiser_have_no_errors(rows):
-    figures = region_figures(rows, [frames_of(rows, 0, 0.0)], GRID, how())
+    figures = region_figures(rows, [frames_of(rows, 0, 0.0)], GRID, how(), RESOLUTIONS)
     assert figures["segments"]["0.02"] == {"eer": 0.0, "low": 0.0, "high": 0.0}
 
 
 def test_several_trainings_are_means_and_all_see_the_same_resamples(rows):
     first, second = frames_of(rows, 0, 0.5), frames_of(rows, 1, 1.0)
-    one, other = (region_figures(rows, [f], GRID, how())["range"]["eer"] for f in (first, second))
-    both = region_figures(rows, [first, second], GRID, how())["range"]
+    one, other = (
+        region_figures(rows, [f], GRID, how(), RESOLUTIONS)["range"]["eer"] for f in (first, second)
+    )
+    both = region_figures(rows, [first, second], GRID, how(), RESOLUTIONS)["range"]
     assert both["eer"] == pytest.approx((one + other) / 2)
-    twice = region_figures(rows, [first, first], GRID, how())
-    assert twice == region_figures(rows, [first], GRID, how())
+    twice = region_figures(rows, [first, first], GRID, how(), RESOLUTIONS)
+    assert twice == region_figures(rows, [first], GRID, how(), RESOLUTIONS)
 
 
 def test_the_order_of_the_scores_changes_nothing_and_the_unit_does(rows):
     frames = frames_of(rows, 0, 0.5)
-    figures = region_figures(rows, [frames], GRID, how())
-    assert region_figures(rows, [frames[::-1]], GRID, how()) == figures
-    speakers = region_figures(rows, [frames], GRID, how("speaker"))
+    figures = region_figures(rows, [frames], GRID, how(), RESOLUTIONS)
+    assert region_figures(rows, [frames[::-1]], GRID, how(), RESOLUTIONS) == figures
+    speakers = region_figures(rows, [frames], GRID, how("speaker"), RESOLUTIONS)
     assert speakers["range"]["eer"] == figures["range"]["eer"]
     assert speakers["range"]["low"] != figures["range"]["low"]
-    alone = region_figures(rows, [frames], GRID, how("prompt"))["range"]
+    alone = region_figures(rows, [frames], GRID, how("prompt"), RESOLUTIONS)["range"]
     assert alone == {"eer": figures["range"]["eer"], "low": None, "high": None}

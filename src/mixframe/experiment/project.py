@@ -25,7 +25,6 @@ from mixframe.experiment.params import (
     PRESETS,
     Grid,
     Preset,
-    check_grid,
     need_project,
     preset_path,
     read_preset,
@@ -151,8 +150,7 @@ def new(
         after = [name for system in before for name in (system, *variants.get(system, []))]
         if after != before:
             text.refill(f"grid.{key}", after)
-    written = validate_preset(parse_yaml(str(text), path), path, root)
-    check_grid(written.grid, written)
+    validate_preset(parse_yaml(str(text), path), path, root)
     write_text(path, str(text))
     return path
 

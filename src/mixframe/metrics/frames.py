@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 COLUMNS: "Columns" = {"set": "text", "utterance": "text", "labels": "ints", "scores": "numbers"}
 
 
-def read_frames(path: Path) -> pd.DataFrame:
-    """Read the scores of frames that stage posttrain wrote.
+def read_frames(path: Path, made_by: str = "posttrain") -> pd.DataFrame:
+    """Read the scores of frames that a stage wrote, `made_by`.
 
     Returns:
         a row an utterance: set, utterance, labels (1 = injected), scores (higher = not injected).
@@ -28,7 +28,7 @@ def read_frames(path: Path) -> pd.DataFrame:
     # pyarrow only where a table is read.
     from mixframe.base.tables import read_parquet
 
-    table = read_parquet(path, COLUMNS, "posttrain")
+    table = read_parquet(path, COLUMNS, made_by)
     for name, labels, scores in zip(
         table["utterance"], table["labels"], table["scores"], strict=True
     ):

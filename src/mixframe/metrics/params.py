@@ -33,8 +33,11 @@ class Evaluate(Section):
 
     Attributes:
         segment_iou: overlap from which a predicted segment counts as found.
+        resolutions: seconds of the segments whose EER says where speech is spoofed (PartialSpoof,
+            Zhang et al., 2021).
     """
 
     costs: Costs
     bootstrap: Bootstrap
     segment_iou: Annotated[float, Field(gt=0, le=1)]
+    resolutions: Annotated[list[Above0], Field(min_length=1)]

@@ -11,28 +11,25 @@ Writes: results/<preset>/details/regions.json.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mixframe.audio import manifest
-from mixframe.audio.frames import FrameGrid
+from mixframe.audio.frames import FrameGrid, read_grid
 from mixframe.audio.spoofed import spoofed_parts
-from mixframe.base.files import need_file, read_json, write_json
+from mixframe.base.files import write_json
 from mixframe.experiment.layout import HELDOUT
 from mixframe.experiment.params import Grid
 from mixframe.experiment.scored import settings
 from mixframe.metrics.bootstrap import Settings, interval
-from mixframe.metrics.frames import frame_threshold
+from mixframe.metrics.frames import frame_threshold, read_frames
 from mixframe.metrics.localisation import Pieces, Timeline, nanoseconds
+from mixframe.metrics.params import Evaluate
 from mixframe.metrics.regionfiles import SAMPLE, FrameScores
 from mixframe.stages.context import Context, running
 from mixframe.stages.evaluate_frames import frame_figures, means
-
-RESOLUTIONS = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
-"""Seconds of the segments of PartialSpoof (Zhang et al., 2021) but for its 10 ms."""
 
 
 def run(context: Context, grid: Grid) -> None:
@@ -44,31 +41,31 @@ def run(context: Context, grid: Grid) -> None:
     preset, files = context.preset, context.files
     with running(context, "evaluate_regions"):
         table = manifest.read(files.manifest)
-        config = read_json(need_file(files.foundation / "config.json", "pretrain"))
-        spacing = FrameGrid(tuple(config["conv_kernel"]), tuple(config["conv_stride"]))
+        spacing = read_grid(files.foundation / "config.json")
         how = settings(preset.evaluate, preset.seed, context.compute.workers)
         runs = [replace(files, seed=seed) for seed in grid.seed]
         localisers = [
-            ("posttrain", s, [need_file(f.frames(s), "posttrain") for f in runs])
-            for s in grid.posttrained
+            ("posttrain", s, [read_frames(f.frames(s)) for f in runs]) for s in grid.posttrained
         ] + [
-            ("finetune", s, [need_file(f.located(s), "score_frames") for f in runs])
+            ("finetune", s, [read_frames(f.located(s), "score_frames") for f in runs])
             for s in grid.localising
         ]
-        iou = preset.evaluate.segment_iou
         rows = [
             {"stage": stage, "system": system, "set": name, **figures}
-            for stage, system, paths in localisers
-            for name, figures in _figures(paths, table, spacing, how, iou).items()
+            for stage, system, trainings in localisers
+            for name, figures in _figures(trainings, table, spacing, how, preset.evaluate).items()
         ]
         write_json(files.regions, rows)
 
 
 def _figures(
-    paths: Sequence[Path], table: pd.DataFrame, spacing: FrameGrid, how: Settings, iou: float
+    trainings: Sequence[pd.DataFrame],
+    table: pd.DataFrame,
+    spacing: FrameGrid,
+    how: Settings,
+    evaluate: Evaluate,
 ) -> dict[str, dict[str, Any]]:
     """Return the figures of one localiser by set, but for the held-out splices."""
-    trainings = [pd.read_parquet(path) for path in paths]
     thresholds = [frame_threshold(frames[frames["set"] == HELDOUT]) for frames in trainings]
     figures = {}
     for name in trainings[0]["set"].unique():
@@ -76,22 +73,28 @@ def _figures(
             continue
         of_set = [frames[frames["set"] == name] for frames in trainings]
         by_frame = [
-            frame_figures(frames, threshold, iou)
+            frame_figures(frames, threshold, evaluate.segment_iou)
             for frames, threshold in zip(of_set, thresholds, strict=True)
         ]
         rows = table[table["set"] == name]
-        figures[str(name)] = {**means(by_frame), **region_figures(rows, of_set, spacing, how)}
+        where = region_figures(rows, of_set, spacing, how, evaluate.resolutions)
+        figures[str(name)] = {**means(by_frame), **where}
     return figures
 
 
 def region_figures(
-    rows: pd.DataFrame, trainings: Sequence[pd.DataFrame], spacing: FrameGrid, how: Settings
+    rows: pd.DataFrame,
+    trainings: Sequence[pd.DataFrame],
+    spacing: FrameGrid,
+    how: Settings,
+    resolutions: Sequence[float],
 ) -> dict[str, Any]:
     """Return the EER by duration and of segments, each with its interval over utterances.
 
     Args:
         rows: of the manifest, one set.
         trainings: utterance and scores (higher = bona fide), of each training.
+        resolutions: of the segments, seconds.
 
     Returns:
         range: eer, low, high; segments: the same by seconds. They are means over the trainings,
@@ -113,7 +116,7 @@ def region_figures(
             f"{seconds:g}": _eer(
                 [line.segments(nanoseconds(seconds, "")).pieces for line in lines], units, how
             )
-            for seconds in RESOLUTIONS
+            for seconds in resolutions
         },
     }
 
