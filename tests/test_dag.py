@@ -107,3 +107,39 @@ def test_a_mark_of_other_parameters_is_not_committed(pipeline):
     assert dag.commit() == []
     assert list(folder.iterdir()) == []
     assert not (pipeline / "dvc.lock").exists()
+
+
+def entry(name, command):
+    return f"  {name}:\n    cmd: {command}\n    outs:\n    - path: results/{name}\n      md5: abc\n"
+
+
+SMOKE = entry("protocol@smoke", "sh workflow/mixframe protocol --preset smoke")
+DEMO = entry("protocol@demo", "sh workflow/mixframe protocol --preset demo")
+OWN = entry("score@demo-b-mfpt-1", "sh workflow/mixframe score --preset demo-b --system mfpt")
+FOREIGN = entry("count", "wc -l results/demo/summary/table.md")
+HEAD = "schema: '2.0'\nstages:\n"
+
+
+def test_the_lock_holds_the_cells_of_the_chosen_preset_and_of_its_base(pipeline):
+    lock, kept = pipeline / "dvc.lock", pipeline / "presets"
+    lock.write_text(HEAD + SMOKE + DEMO + FOREIGN + OWN)
+    dag.choose_lock("smoke", "smoke", pipeline)
+    assert lock.read_text() == HEAD + SMOKE + FOREIGN
+    assert (kept / "demo.lock").read_text() == HEAD + DEMO
+    assert (kept / "demo-b.lock").read_text() == HEAD + OWN
+    dag.choose_lock("demo-b", "demo", pipeline)
+    assert lock.read_text() == HEAD + FOREIGN + DEMO + OWN
+    assert sorted(path.name for path in kept.glob("*.lock")) == ["smoke.lock"]
+    dag.choose_lock("smoke", "smoke", pipeline)
+    dag.choose_lock("demo", "demo", pipeline)
+    assert (kept / "demo-b.lock").read_text() == HEAD + OWN
+
+
+def test_a_preset_that_never_ran_leaves_no_lock(pipeline):
+    lock = pipeline / "dvc.lock"
+    lock.write_text(HEAD + DEMO)
+    dag.choose_lock("smoke", "smoke", pipeline)
+    assert not lock.exists()
+    assert dag.read_stages()
+    dag.choose_lock("demo", "demo", pipeline)
+    assert lock.read_text() == HEAD + DEMO

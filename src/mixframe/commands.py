@@ -301,7 +301,8 @@ def use(name: str | None) -> None:
     """Make NAME the preset in params.yaml, with its grid, and its folders under results/.
 
     Without NAME: take over the grid of the preset that is there. Values of the grid that were
-    edited in params.yaml, and are lost, are printed.
+    edited in params.yaml, and are lost, are printed. What dvc.lock says of other presets moves to
+    presets/<preset>.lock and comes back with them.
     """
     from ruamel.yaml import YAML
 
@@ -344,6 +345,7 @@ def use(name: str | None) -> None:
             written["grid"][key] = values
     with atomic_path(path) as temporary:
         yaml.dump(written, temporary)
+    dag.choose_lock(name, preset.base)
     dag.make_folders()
     click.echo(f"params.yaml: preset {name}, {len(read_choice().grid.system)} systems")
 

@@ -34,6 +34,7 @@ from mixframe.experiment import code, params
 from mixframe.experiment.templates import CODE, paths
 
 PIPELINE = "dvc.yaml"
+LOCK = "dvc.lock"
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,45 @@ def make_folders(root: Path = Path()) -> None:
     for path in {path for stage in stages for path in _files(stage)}:
         if _beneath(path, made) != [path] and not (root / path).is_file():
             (root / path).mkdir(parents=True, exist_ok=True)
+
+
+def choose_lock(preset: str, base: str, root: Path = Path()) -> None:
+    """Leave in dvc.lock what it says of the cells of a preset and of its base alone.
+
+    DVC parses and writes all of dvc.lock for each cell, and knows no cell of another preset. Those
+    wait in presets/<name>.lock, and come back when their preset is chosen.
+    """
+    head, cells = _locked(root / LOCK)
+    chosen = {name: text for name, text in cells.items() if _preset(text) in (preset, base, "")}
+    for other in {_preset(text) for text in cells.values()} - {preset, base, ""}:
+        theirs = {name: text for name, text in cells.items() if _preset(text) == other}
+        write_text(_kept(other, root), head + "".join(theirs.values()))
+    for name in dict.fromkeys((base, preset)):
+        kept_head, kept = _locked(_kept(name, root))
+        head = head or kept_head
+        chosen |= {cell: text for cell, text in kept.items() if cell not in chosen}
+        _kept(name, root).unlink(missing_ok=True)
+    if not chosen:
+        (root / LOCK).unlink(missing_ok=True)
+    elif chosen != cells:
+        write_text(root / LOCK, head + "".join(chosen.values()))
+
+
+def _kept(preset: str, root: Path) -> Path:
+    return root / params.PRESETS / f"{preset}.lock"
+
+
+def _locked(path: Path) -> tuple[str, dict[str, str]]:
+    """Return what stands before the cells of a lock file, and the text of each cell."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    head, *texts = re.split(r"(?m)^(?=  [^ \n])", text)
+    return head, {cell.partition(":\n")[0].strip(): cell for cell in texts}
+
+
+def _preset(cell: str) -> str:
+    """Return the preset of a cell of a lock file, or "" where its command names none."""
+    match = re.search(r"(?m)^    cmd: .* --preset (\S+)", cell)
+    return match.group(1) if match else ""
 
 
 def write_code(root: Path = Path(), folders: Sequence[str] = CODE) -> None:
