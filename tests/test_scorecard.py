@@ -7,9 +7,11 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pandas.testing import assert_frame_equal
 
 from mixframe.cli import main
 from mixframe.metrics import detection
+from mixframe.metrics.protocols import join
 from mixframe.metrics.registry import point_metrics
 from mixframe.metrics.scorefiles import write_scores
 
@@ -75,7 +77,7 @@ def call(*arguments):
 def values(folder, name="good.txt"):
     keys = [line.split() for line in (folder / "keys.txt").read_text().splitlines()]
     scores = dict(line.split() for line in (folder / name).read_text().splitlines())
-    inside = [k for k in keys if k[7] == "eval"]
+    inside = sorted((k for k in keys if k[7] == "eval"), key=lambda k: k[1])
     return tuple(
         np.array([float(scores[k[1]]) for k in inside if k[5] == label])
         for label in ("bonafide", "spoof")
@@ -132,9 +134,13 @@ def test_breakdowns_asv_scores_and_calibration(folder):
 def test_the_same_figures_whatever_the_workers_and_the_order_of_the_rows(folder):
     options = ("--keys", "keys.txt", "--json", "-", "--resamples", "60")
     one = json.loads(call("evaluate", "good.txt", *options, "--workers", "1").stdout)
-    rows = (folder / "good.txt").read_text().splitlines(keepends=True)
-    (folder / "good.txt").write_text("".join(reversed(rows)))
+    table = join(folder / "good.txt", folder / "keys.txt").table
+    for name in ("good.txt", "keys.txt"):
+        rows = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(reversed(rows)))
     assert json.loads(call("evaluate", "good.txt", *options, "--workers", "3").stdout) == one
+    # Cllr is a sum: it shows the order in its last bit, for one order in ten.
+    assert_frame_equal(join(folder / "good.txt", folder / "keys.txt").table, table)
 
 
 def test_ties_have_their_official_rate_beside(folder):

@@ -115,10 +115,12 @@ def join(scores: Path, keys: Path, subset: str | None = None) -> Trials:
         inside = [trial not in others for trial in scored["trial"].tolist()]
         scored = scored[inside]
     try:
-        return Trials(align(scored, chosen), name, len(table))
+        aligned = align(scored, chosen)
     except MixframeError as error:
         where = f", subset {name}" if name is not None else ""
         raise MixframeError(f"{scores} and {keys}{where}: {error}") from error
+    # Sums of scores round by their order: figures must not depend on that of the lines of a file.
+    return Trials(aligned.sort_values("trial", ignore_index=True), name, len(table))
 
 
 def _choose(table: pd.DataFrame, subset: str | None, path: Path) -> tuple[pd.DataFrame, str | None]:
