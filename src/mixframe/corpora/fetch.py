@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-
-import requests
-from urllib3.exceptions import HTTPError, ProtocolError
+from typing import TYPE_CHECKING
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import free_bytes, need_space, read_object, write_json
 from mixframe.base.progress import log, progress_bytes
+
+if TYPE_CHECKING:
+    import requests
 
 CHUNK = 128 * 1024
 TIMEOUTS = (10.0, 60.0)
@@ -171,6 +172,10 @@ class _Transfer:
 
     def receive(self) -> None:
         """Bring the part to its full size, or raise _CutError with what arrived kept in it."""
+        # A tenth of a second to import, and every stage reads the parameters of a download.
+        import requests
+        from urllib3.exceptions import HTTPError, ProtocolError
+
         validator = self._marked()
         offset = self.size if validator or self.checksum else 0
         if self.n_bytes and offset >= self.n_bytes:
@@ -224,7 +229,9 @@ class _Transfer:
             ) from error
         return validator if url == self.url else None
 
-    def _start(self, response: requests.Response, offset: int, validator: str | None) -> int | None:
+    def _start(
+        self, response: "requests.Response", offset: int, validator: str | None
+    ) -> int | None:
         """Return the place of the body in the file; None if the part is complete as it is."""
         status = response.status_code
         content_range = response.headers.get("Content-Range", "")
@@ -249,7 +256,7 @@ class _Transfer:
         hint = " (it may have moved)" if status in (404, 410) else ""
         raise self.failed(f"HTTP {status} {response.reason}{hint}")
 
-    def _store(self, response: requests.Response, start: int) -> None:
+    def _store(self, response: "requests.Response", start: int) -> None:
         """Write the body behind the first `start` bytes of the part."""
         length = response.headers.get("Content-Length")
         if length is not None and not re.fullmatch("[0-9]{1,18}", length):
@@ -299,7 +306,7 @@ class _Transfer:
         return start + free_bytes(self.part.parent) // 2, "half of the free disk space"
 
 
-def _validator(response: requests.Response) -> str | None:
+def _validator(response: "requests.Response") -> str | None:
     """Return what names this version of the file in an If-Range header.
 
     A weak ETag (W/"...") does not promise equal bytes and is not allowed there.

@@ -3,7 +3,7 @@
 from functools import cache
 
 import numpy as np
-import scipy.fft
+import scipy
 
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.schema import Section
