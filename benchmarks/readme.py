@@ -19,6 +19,7 @@ FROZEN = "-freeze-convolutions"
 """Ends the name of a system that differs in this from the one without the ending."""
 
 UNSEEN = "eval_unseen"
+PARTIAL = "eval_partial"
 
 
 def freezing(summary: dict[str, Any], pairs: pd.DataFrame) -> str:
@@ -42,9 +43,35 @@ def freezing(summary: dict[str, Any], pairs: pd.DataFrame) -> str:
                 "yes" if pair["supported"] else "no",
             ]
         )
-    columns = ["system", "frozen", "trained", "difference", "supported"]
-    lines = [columns, ["---", "--:", "--:", "--:", "---"], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return _markdown(["system", "frozen", "trained", "difference", "supported"], rows, last=True)
+
+
+def localisers(summary: dict[str, Any], regions: list[dict[str, Any]]) -> str:
+    """Return how well each localiser judges and locates partly spoofed speech, in Markdown."""
+    rows = []
+    for entry in regions:
+        if entry["set"] != PARTIAL or entry["system"].endswith(FROZEN):
+            continue
+        utterance = summary["systems"][entry["system"]]["sets"][PARTIAL]
+        located = [entry["segments"]["0.02"], entry["segments"]["0.16"], entry["range"]]
+        rows.append(
+            [
+                entry["system"],
+                _interval(utterance["eer"], utterance["eer_both_low"], utterance["eer_both_high"]),
+                *(_interval(part["eer"], part["low"], part["high"]) for part in located),
+            ]
+        )
+    return _markdown(["system", "utterance EER", "20 ms EER", "160 ms EER", "range EER"], rows)
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _markdown(columns: list[str], rows: list[list[str]], last: bool = False) -> str:
+    """Return a table; its first column is of words, and so is the last where it says so."""
+    rule = ["---", *["--:"] * (len(columns) - 1 - last), *["---"] * last]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (columns, rule, *rows))
 
 
 def main() -> None:
@@ -63,6 +90,7 @@ def main() -> None:
         "table": table,
         "first table": table.split("\n\n")[0] + "\n",
         "freezing": freezing(read_json(files.summary), pairs),
+        "localisers": localisers(read_json(files.summary), read_json(files.regions)),
     }
     readme = Path("README.md")
     text = readme.read_text(encoding="utf-8")
