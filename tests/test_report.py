@@ -63,6 +63,7 @@ NAMES = (
     "attacks",
     "codecs",
     "spliced",
+    "variants",
     "curves",
     "localisation",
     "votes",
@@ -466,8 +467,8 @@ def test_the_audio_is_the_rendered_splice(there: Context) -> None:
 
 
 def test_figures_decode_and_have_their_data(there: Context) -> None:
-    # No head of this grid votes, so that figure only says so.
-    for name in set(NAMES) - {"votes"}:
+    # No head of this grid votes, and no two systems are alike: these figures only say so.
+    for name in set(NAMES) - {"votes", "variants"}:
         with Image.open(there.files.figure(f"{name}.png")) as image:
             image.load()
             assert min(image.size) > 100
