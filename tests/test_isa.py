@@ -77,6 +77,17 @@ def test_every_computation_has_an_expected_hash_and_a_departure_is_named(tmp_pat
     assert read["attacks"] == yaml.safe_load(machine.EXPECTED.read_text())["attacks"]
 
 
+def test_departing_libraries_are_named(tmp_path, monkeypatch):
+    values = yaml.safe_load(machine.EXPECTED.read_text())
+    before = machine.departing()
+    values["expected"]["scipy Fourier transform"] = "0" * 16
+    values["expected"]["attack world"] = "0" * 16
+    other = tmp_path / "hashes.yaml"
+    other.write_text(yaml.safe_dump(values))
+    monkeypatch.setattr(machine, "EXPECTED", other)
+    assert set(machine.departing()) - set(before) == {"scipy Fourier transform"}
+
+
 @needs_avx2
 def test_a_pin_wins_over_the_environment_unless_native_is_asked_for():
     ambient = dict(LOWER)

@@ -63,6 +63,7 @@ NAMES = (
     "attacks",
     "codecs",
     "spliced",
+    "variants",
     "curves",
     "localisation",
     "votes",
@@ -404,7 +405,7 @@ def test_calibration_is_shown_before_and_after(there: Context) -> None:
 
 
 def test_the_worst_errors_are_there_once_with_every_system(there: Context) -> None:
-    data = collect.collect("made", there.preset, there.files, GRID)
+    data = collect.collect("made", there.preset, there.files, GRID, [])
     wanted = set()
     table = manifest.read(there.files.manifest)
     for system in GRID.system:
@@ -431,7 +432,7 @@ def test_a_page_that_is_full_has_no_more_players(
     there: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(examples, "AUDIO_BYTES", 0)
-    data = collect.collect("made", there.preset, there.files, GRID)
+    data = collect.collect("made", there.preset, there.files, GRID, [])
     assert {m.wave is None for m in data.mistakes} == {True}
     page = render.render(data, figures.draw(data))
     assert page.count("No player: the page has reached its size.") == len(data.mistakes)
@@ -451,7 +452,7 @@ def test_the_audio_is_the_rendered_splice(there: Context) -> None:
         "heldout": 2,
         "eval_partial": 1,
     }
-    mistakes = collect.collect("made", there.preset, there.files, GRID).mistakes
+    mistakes = collect.collect("made", there.preset, there.files, GRID, []).mistakes
     assert len(sounds) == 3 + len(mistakes)
     table = manifest.read(there.files.manifest)
     plan = planning.read_plan(there.files.plan("heldout"))
@@ -466,8 +467,8 @@ def test_the_audio_is_the_rendered_splice(there: Context) -> None:
 
 
 def test_figures_decode_and_have_their_data(there: Context) -> None:
-    # No head of this grid votes, so that figure only says so.
-    for name in set(NAMES) - {"votes"}:
+    # No head of this grid votes, and no two systems are alike: these figures only say so.
+    for name in set(NAMES) - {"votes", "variants"}:
         with Image.open(there.files.figure(f"{name}.png")) as image:
             image.load()
             assert min(image.size) > 100
@@ -486,7 +487,7 @@ def test_a_further_figure_has_files_and_a_section(
 
     assert tuple(figures.FIGURES) == NAMES
     monkeypatch.setitem(figures.FIGURES, "hours", figure)
-    data = collect.collect("made", there.preset, there.files, GRID)
+    data = collect.collect("made", there.preset, there.files, GRID, [])
     page = Page(render.render(data, figures.draw(data)))
     assert "Hours of each set" in page.values("aria-label")
     assert "hours" in page.values("aria-labelledby")
@@ -549,10 +550,28 @@ def test_the_instruction_sets_of_the_trainings_are_on_the_page(there: Context) -
     changed["systems"]["lfcc"]["isa"] = "native"
     try:
         write_json(there.files.summary, changed)
-        data = collect.collect("made", there.preset, there.files, GRID)
+        data = collect.collect("made", there.preset, there.files, GRID, [])
     finally:
         write_text(there.files.summary, text)
     assert ("instruction set", "avx2, native") in data.versions
+    assert data.native == ["lfcc"]
+
+
+def test_what_departs_from_the_committed_bytes_is_marked(
+    there: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def text(departing: list[str], native: list[str]) -> str:
+        data = collect.collect("made", there.preset, there.files, GRID, departing)
+        return Page(render.render(replace(data, native=native), figures.draw(data))).text
+
+    computes_alike = "computes as the one with the committed results does"
+    agreed = text([], [])
+    assert computes_alike in agreed
+    assert "isa: native" not in agreed
+    marked = text(["torch functions", "FFmpeg G.722"], ["mfpt"])
+    assert computes_alike not in marked
+    assert "trains other systems: torch functions, FFmpeg G.722." in marked
+    assert "on the instruction set that the processor chose: mfpt." in marked
 
 
 def spliced_trials(scores: list[float]) -> pd.DataFrame:

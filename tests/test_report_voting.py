@@ -29,6 +29,7 @@ GRID = Grid(
 )
 FILES = Layout("made")
 CHOSEN = {"a": [0, 2, 1, 0], "b": [1, 0, 0, 1]}
+ATTENTION = {"a": [0.1, 0.5, 0.2, 0.1], "b": [0.25, 0.125, 0.125, 0.25]}
 
 
 def example(utterance):
@@ -52,6 +53,7 @@ def votes(tmp_path, monkeypatch):
             },
         )
         table = pd.DataFrame({"set": "heldout", "utterance": ["u"], "chosen": [chosen]})
+        table["attention"] = [ATTENTION[system]]
         with atomic_path(FILES.votes(system)) as temporary:
             table.to_parquet(temporary)
     return collect_votes(FILES, GRID, [example("u"), example("without votes")])
@@ -60,6 +62,7 @@ def votes(tmp_path, monkeypatch):
 def test_examples_without_votes_are_left_out(votes):
     assert [e.utterance for e in votes.examples] == ["u"]
     assert {s: c.tolist() for s, c in votes.chosen[0].items()} == CHOSEN
+    assert {s: a.tolist() for s, a in votes.attention[0].items()} == ATTENTION
     first = votes.table.iloc[0]
     assert first.tolist() == ["a", "heldout", 5, 0.4, 0.3]
     assert votes.table.iloc[1][["share", "chance"]].isna().all()
@@ -70,6 +73,7 @@ def test_the_table_behind_the_figure_has_every_frame(votes):
     assert len(table) == 8
     assert table.loc[table["system"] == "a", "chosen"].tolist() == CHOSEN["a"]
     assert table.loc[table["system"] == "a", "injected"].tolist() == [False, True, True, False]
+    assert table.loc[table["system"] == "b", "attention"].tolist() == ATTENTION["b"]
 
 
 def test_it_is_drawn_the_same_every_time(votes):
@@ -77,6 +81,16 @@ def test_it_is_drawn_the_same_every_time(votes):
     assert first == second
     assert first.startswith(b"\x89PNG")
     assert len(first) > 10_000
+
+
+def test_each_system_has_its_votes_and_its_attention_below_the_spectrogram(votes):
+    axes = drawing(votes).whole().axes
+    assert [axis.get_ylabel() for axis in axes] == ["kHz", "a", "b", "P(injected)", "", ""]
+    bars = [[bar.get_height() for bar in axis.patches[:4]] for axis in axes[1:3]]
+    assert bars == list(CHOSEN.values())
+    assert [axis.lines[0].get_ydata().tolist() for axis in axes[4:]] == list(ATTENTION.values())
+    # The spliced region is marked on every track.
+    assert all(axis.patches[-1].get_extents().width > 0 for axis in axes[:4])
 
 
 def test_spectrograms_are_pictures_inside_the_page(votes):

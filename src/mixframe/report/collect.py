@@ -95,6 +95,8 @@ class Collected:
         parameters: a row a system: system, trainable, total.
         published: every figure that the papers print, beside what its preset has measured here.
         yaml: the preset, as written.
+        native: systems that were trained on what the processor chose.
+        departing: computations that give other bytes here than the committed ones.
     """
 
     name: str
@@ -122,10 +124,14 @@ class Collected:
     published: list[paper.Beside]
     yaml: str
     versions: list[tuple[str, str]]
+    native: list[str]
+    departing: list[str]
 
 
-def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
-    """Read everything the report shows.
+def collect(
+    name: str, preset: Preset, files: Layout, grid: Grid, departing: list[str]
+) -> Collected:
+    """Read everything the report shows; for `departing` see `Collected`.
 
     Raises:
         MixframeError: a file is missing, the results are of another grid, or the localiser is not
@@ -189,6 +195,8 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
             ("python", platform.python_version()),
             *((p, version(p)) for p in PACKAGES),
         ],
+        native=[name for name, entry in summary["systems"].items() if entry["isa"] == "native"],
+        departing=departing,
     )
 
 

@@ -21,7 +21,7 @@ from mixframe.experiment.params import Grid, Preset
 from mixframe.metrics import detection, scorefiles
 from mixframe.metrics.frames import frame_threshold, read_frames
 
-VOTES: Columns = {"set": "text", "utterance": "text", "chosen": "ints"}
+VOTES: Columns = {"set": "text", "utterance": "text", "chosen": "ints", "attention": "numbers"}
 AUDIO_BYTES = 6 * 2**20
 """Of sounds on the page beside those of splices; what comes later has no player. With them, base64
 and the drawings, a page stays well below 15 MB."""
@@ -105,11 +105,13 @@ class Voting:
         table: a row a system and set: system, set, utterances, share and chance (fractions of the
             chosen frames that were injected, and of all frames).
         chosen: for each example, by system, (T,) in how many blocks each frame was chosen.
+        attention: for each example, by system, (T,) attention from the class token to each frame.
     """
 
     table: pd.DataFrame
     examples: list[Example]
     chosen: list[dict[str, np.ndarray]]
+    attention: list[dict[str, np.ndarray]]
 
 
 def collect_localisation(
@@ -312,13 +314,17 @@ def collect_votes(files: Layout, grid: Grid, examples: Sequence[Example]) -> Vot
     for system in grid.voting:
         figures = read_object(need_file(files.vote_metrics(system), "vote"))
         rows += [{"system": system, "set": name, **found} for name, found in figures.items()]
-        table = read_parquet(files.votes(system), VOTES, "vote")
-        votes[system] = table.set_index(["set", "utterance"])["chosen"]
-    shown, chosen = [], []
-    for example in examples:
-        key = (example.set, example.utterance)
-        if all(key in found.index for found in votes.values()):
-            shown.append(example)
-            chosen.append({system: np.asarray(found.loc[key]) for system, found in votes.items()})
+        votes[system] = read_parquet(files.votes(system), VOTES, "vote").set_index(
+            ["set", "utterance"]
+        )
+    shown = [e for e in examples if all((e.set, e.utterance) in v.index for v in votes.values())]
+
+    def by_example(column: str) -> list[dict[str, np.ndarray]]:
+        return [
+            {system: np.asarray(v.loc[(e.set, e.utterance), column]) for system, v in votes.items()}
+            for e in shown
+        ]
+
     columns = ["system", "set", "utterances", "share", "chance"]
-    return Voting(pd.DataFrame(rows).reindex(columns=columns), shown, chosen)
+    table = pd.DataFrame(rows).reindex(columns=columns)
+    return Voting(table, shown, by_example("chosen"), by_example("attention"))

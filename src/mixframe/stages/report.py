@@ -1,5 +1,7 @@
 """Stage report: everything on one page, and its figures as files.
 
+The page says which computations of `mixframe fingerprint` depart on the machine that makes it.
+
 Reads: results/<preset>/summary/{summary.json, comparisons.csv}, details/, det/, scores/, curves/,
 corpus/{manifest.parquet, audio.tar}, checks/shortcuts.csv, heldout/plan.parquet,
 pretrain/config.json; dvc.yaml; paper.yaml; the whole preset; the grid of params.yaml.
@@ -7,7 +9,8 @@ Beside published figures stand those of other presets: results/<other>/summary/s
 the intervals of gaps and reductions its scores and manifest, which the pipeline does not know of,
 where they are there.
 Writes: results/<preset>/report.html and results/<preset>/figures/{det, histograms, calibration,
-attacks, codecs, spliced, curves, localisation, votes, embeddings, similarity, dag}.{png, svg, csv}.
+attacks, codecs, spliced, variants, curves, localisation, votes, embeddings, similarity,
+dag}.{png, svg, csv}.
 """
 
 from dataclasses import replace
@@ -15,6 +18,7 @@ from dataclasses import replace
 from mixframe.base.files import write_text
 from mixframe.base.progress import log
 from mixframe.base.shown import cells
+from mixframe.experiment import machine
 from mixframe.experiment.params import Grid
 from mixframe.report.collect import collect
 from mixframe.report.draw import to_png, to_svg
@@ -31,7 +35,7 @@ def run(context: Context, grid: Grid) -> None:
     """
     files = replace(context.files, seed=grid.seed[0])
     with running(context, "report"):
-        data = collect(context.name, context.preset, files, grid)
+        data = collect(context.name, context.preset, files, grid, machine.departing())
         drawings = draw(data)
         page = render(data, drawings)
         with fresh_folder(files.figure("all").parent) as folder:

@@ -1,4 +1,4 @@
-"""Stage vote: which frames the head of a system votes for, where it is known what was spliced in.
+"""Stage vote: which frames a head votes for and attends to, where it is known what was spliced in.
 
 Reads: results/<preset>/corpus/{manifest.parquet, audio.tar},
 results/<preset>/heldout/plan.parquet, results/<preset>/finetune/<system>/<seed>/ and the encoder
@@ -19,6 +19,7 @@ from mixframe.base.files import atomic_path, write_json
 from mixframe.experiment.layout import HELDOUT
 from mixframe.experiment.params import lookup
 from mixframe.models.heads import HEADS
+from mixframe.models.watching import watch
 from mixframe.stages.context import Context, running
 from mixframe.stages.systems import check_card, work
 from mixframe.training.data import cached_reader
@@ -54,15 +55,17 @@ def run(context: Context, system: str) -> None:
         detector = params.trained(work(context, params, f"vote {system}"), folder, runner.device)
         parts = []
         for name, (utterances, recipes_of_set) in wanted.items():
-            chosen, labels = by_frame(
-                lambda b: detector.chosen(b.waves, b.lengths).to(torch.int16),
+            seen, labels = by_frame(
+                lambda b: torch.stack(watch(detector, b.waves, b.lengths), dim=-1),
                 detector.backbone,
                 recipes_of_set,
                 preset.score.batch,
                 cached_reader(0),
                 runner,
             )
-            part = {"set": name, "utterance": list(utterances), "labels": labels, "chosen": chosen}
+            part = {"set": name, "utterance": list(utterances), "labels": labels}
+            part["chosen"] = [values[:, 0].astype(np.int16) for values in seen]
+            part["attention"] = [values[:, 1] for values in seen]
             parts.append(pd.DataFrame(part))
         votes = pd.concat(parts, ignore_index=True)
         with atomic_path(files.votes(system)) as temporary:

@@ -20,6 +20,7 @@ from mixframe.report.figures import (
     localisation,
     similarity,
     spliced,
+    variants,
     votes,
 )
 
@@ -30,6 +31,7 @@ FIGURES: dict[str, Callable[[Collected], Drawing]] = {
     "attacks": attacks.figure,
     "codecs": codecs.figure,
     "spliced": spliced.figure,
+    "variants": variants.figure,
     "curves": curves.figure,
     "localisation": localisation.figure,
     "votes": votes.figure,
