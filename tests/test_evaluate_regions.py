@@ -8,7 +8,8 @@ from mixframe.audio.frames import FrameGrid
 from mixframe.metrics.bootstrap import Settings
 from mixframe.metrics.detection import DcfCosts
 from mixframe.metrics.localisation import weighted_eer
-from mixframe.stages.evaluate_regions import region_figures
+from mixframe.metrics.seeds import two_level
+from mixframe.stages.evaluate_regions import by_longest, numbers, rate, region_rates, timeline
 
 GRID = FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
 SIZE = 16_000 + 80
@@ -65,36 +66,75 @@ def by_hand(rows, frames):
     return weighted_eer(scores, 1 - spoof, spoof)
 
 
+def lines_of(rows, *trainings):
+    return [timeline(rows, frames, GRID) for frames in trainings]
+
+
+def figures_of(rows, *trainings, unit="trial"):
+    """Return the figures of every rate, range and segments alike."""
+    units, settings = numbers(rows, unit), how(unit)
+    rates = region_rates(lines_of(rows, *trainings), units, settings, RESOLUTIONS)
+    n_units = int(units.max()) + 1
+    return {key: rate(values, n_units, settings.level) for key, values in rates.items()}
+
+
 def test_the_rate_by_duration_counts_every_sample(rows):
     frames = frames_of(rows, 0, 0.5)
-    figures = region_figures(rows, [frames], GRID, how(), RESOLUTIONS)
+    figures = figures_of(rows, frames)
+    assert list(figures) == ["range", *(f"{r:g}" for r in RESOLUTIONS)]
     assert figures["range"]["eer"] == pytest.approx(by_hand(rows, frames), abs=1e-12)
     assert figures["range"]["low"] <= figures["range"]["eer"] <= figures["range"]["high"]
-    assert list(figures["segments"]) == [f"{r:g}" for r in RESOLUTIONS]
+    assert figures["range"]["std"] is None
 
 
 def test_segments_of_a_perfect_localiser_have_no_errors(rows):
-    figures = region_figures(rows, [frames_of(rows, 0, 0.0)], GRID, how(), RESOLUTIONS)
-    assert figures["segments"]["0.02"] == {"eer": 0.0, "low": 0.0, "high": 0.0}
+    figures = figures_of(rows, frames_of(rows, 0, 0.0))
+    assert figures["0.02"] == {"eer": 0.0, "std": None, "low": 0.0, "high": 0.0}
 
 
-def test_several_trainings_are_means_and_all_see_the_same_resamples(rows):
+def test_several_trainings_are_means_with_intervals_over_both(rows):
     first, second = frames_of(rows, 0, 0.5), frames_of(rows, 1, 1.0)
-    one, other = (
-        region_figures(rows, [f], GRID, how(), RESOLUTIONS)["range"]["eer"] for f in (first, second)
-    )
-    both = region_figures(rows, [first, second], GRID, how(), RESOLUTIONS)["range"]
+    one, other = (figures_of(rows, frames)["range"]["eer"] for frames in (first, second))
+    both = figures_of(rows, first, second)["range"]
     assert both["eer"] == pytest.approx((one + other) / 2)
-    twice = region_figures(rows, [first, first], GRID, how(), RESOLUTIONS)
-    assert twice == region_figures(rows, [first], GRID, how(), RESOLUTIONS)
+    assert both["std"] == pytest.approx(np.std([one, other], ddof=1))
+    values = region_rates(lines_of(rows, first, second), numbers(rows, "trial"), how(), [0.02])
+    low, high = np.clip(two_level([values["range"]], len(rows)).interval(0.95), 0, 1)
+    assert (both["low"], both["high"]) == (low, high)
+
+
+def test_all_trainings_see_the_same_resamples(rows):
+    frames = frames_of(rows, 0, 0.5)
+    values = region_rates(lines_of(rows, frames, frames), numbers(rows, "trial"), how(), [0.02])
+    for of_rate in values.values():
+        assert of_rate.shape == (2, 51)
+        assert of_rate[0].tolist() == of_rate[1].tolist()
 
 
 def test_the_order_of_the_scores_changes_nothing_and_the_unit_does(rows):
     frames = frames_of(rows, 0, 0.5)
-    figures = region_figures(rows, [frames], GRID, how(), RESOLUTIONS)
-    assert region_figures(rows, [frames[::-1]], GRID, how(), RESOLUTIONS) == figures
-    speakers = region_figures(rows, [frames], GRID, how("speaker"), RESOLUTIONS)
+    figures = figures_of(rows, frames)
+    assert figures_of(rows, frames[::-1]) == figures
+    speakers = figures_of(rows, frames, unit="speaker")
     assert speakers["range"]["eer"] == figures["range"]["eer"]
     assert speakers["range"]["low"] != figures["range"]["low"]
-    alone = region_figures(rows, [frames], GRID, how("prompt"), RESOLUTIONS)["range"]
-    assert alone == {"eer": figures["range"]["eer"], "low": None, "high": None}
+    alone = figures_of(rows, frames, unit="prompt")["range"]
+    assert alone == {"eer": figures["range"]["eer"], "std": None, "low": None, "high": None}
+
+
+def test_quarters_of_the_longest_region_stand_beside_all_bona_fide_utterances(rows):
+    rows["regions"] = [[]] * 4 + [[0, 1600 * n] for n in (1, 2, 3, 4)] + [[]]
+    frames = frames_of(rows, 0, 0.5)
+    figures = by_longest(rows, lines_of(rows, frames), numbers(rows, "trial"), how())
+    assert [f["median"] for f in figures] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert {(f["n_bonafide"], f["n_spoof"]) for f in figures} == {(4, 1)}
+    for place, entry in enumerate(figures):
+        chosen = [0, 1, 2, 3, 4 + place]
+        alone = by_hand(rows.iloc[chosen], frames.iloc[chosen])
+        assert entry["eer"] == pytest.approx(alone, abs=1e-12)
+        assert entry["low"] <= entry["eer"] <= entry["high"]
+    # The one that is spoofed from end to end is in none of them.
+    assert (
+        by_longest(rows.iloc[[0, 8]], lines_of(rows.iloc[[0, 8]], frames.iloc[[0, 8]]), [], how())
+        == []
+    )

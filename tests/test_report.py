@@ -25,6 +25,7 @@ from mixframe.base.files import read_json, write_json, write_text
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset, read_preset
 from mixframe.metrics import evaluation, scorefiles
+from mixframe.metrics.frames import frame_threshold
 from mixframe.report import collect, draw, examples, figures, render, spliced
 from mixframe.report.figures import calibration, conditions, localisation
 from mixframe.report.figures import spliced as spliced_figure
@@ -66,6 +67,7 @@ NAMES = (
     "variants",
     "curves",
     "localisation",
+    "regions",
     "votes",
     "embeddings",
     "similarity",
@@ -450,10 +452,10 @@ def test_the_audio_is_the_rendered_splice(there: Context) -> None:
     frames = pd.read_csv(there.files.figure("localisation.csv"))
     assert frames.groupby("set")["utterance"].nunique().to_dict() == {
         "heldout": 2,
-        "eval_partial": 1,
+        "eval_partial": 2,
     }
     mistakes = collect.collect("made", there.preset, there.files, GRID, []).mistakes
-    assert len(sounds) == 3 + len(mistakes)
+    assert len(sounds) == 4 + len(mistakes)
     table = manifest.read(there.files.manifest)
     plan = planning.read_plan(there.files.plan("heldout"))
     where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
@@ -637,9 +639,9 @@ def test_without_post_trained_systems_there_is_no_localisation(
     context = fill(grid)
     report.run(context, grid)
     page = Page(context.files.report.read_text(encoding="utf-8"))
-    assert not {"localisation", "regions"} & set(page.values("id"))
+    assert "localisation" not in page.values("id")
     assert "14 Parameters, versions, assumptions" in page.text
-    assert read_json(context.files.regions) == []
+    assert read_json(context.files.regions) == {"localisers": [], "differences": []}
     # DVC expects every output of the stage, whatever the grid.
     assert len(list(context.files.figure("x").parent.iterdir())) == 3 * len(NAMES)
 
@@ -842,19 +844,72 @@ def test_every_localiser_has_its_rates_by_duration_and_by_segment(
     mixed.to_parquet(files.located("lfcc"), index=False)
     evaluate_regions.run(context, grid)
     report.run(context, grid)
-    rows = read_json(files.regions)
+    regions = read_json(files.regions)
+    rows = regions["localisers"]
     assert [(r["stage"], r["system"], r["set"]) for r in rows] == [
         ("posttrain", "mfpt", "eval_partial"),
         ("finetune", "lfcc", "eval_partial"),
     ]
-    text = Page(files.report.read_text(encoding="utf-8")).text
-    assert "Where in an utterance" in text
+    page = Page(files.report.read_text(encoding="utf-8"))
+    text = page.text
     for row in rows:
         for figure in [row["range"], *row["segments"].values()]:
             assert figure["low"] <= figure["eer"] <= figure["high"]
             low, high = (f"{100 * figure[end]:.2f}" for end in ("low", "high"))
             assert f"{100 * figure['eer']:.2f} [{low}, {high}]" in text
     assert rows[0]["range"]["eer"] < rows[1]["range"]["eer"]
+
+    assert [pair["rate"] for pair in regions["differences"]] == ["range", "0.02"]
+    for pair in regions["differences"]:
+        assert (pair["first"], pair["second"]) == ("mfpt (posttrain)", "lfcc (finetune)")
+        assert pair["difference"] < 0
+        assert (pair["low"], pair["supported"], pair["reason"]) == (None, False, "one training")
+        points = f"\N{MINUS SIGN}{abs(100 * pair['difference']):.2f}"
+        assert "mfpt (posttrain) lfcc (finetune) eval_partial" in text
+        assert f"{points} [" in text
+
+    table = pd.read_csv(files.figure("regions.csv"))
+    # All regions of the set are equally long, and stay together.
+    assert table[["set", "localiser", "median", "n_bonafide", "n_spoof"]].to_numpy().tolist() == [
+        ["eval_partial", "mfpt (posttrain)", 0.2, 12, 12],
+        ["eval_partial", "lfcc (finetune)", 0.2, 12, 12],
+    ]
+    assert table["eer"].tolist() == [row["range"]["eer"] for row in rows]
+    assert "EER by duration on eval_partial by the longest spoofed region" in page.values(
+        "aria-label"
+    )
+
+    frames = pd.read_csv(files.figure("localisation.csv"))
+    curves = frames.groupby(["set", "utterance", "localiser"], sort=False)["probability"]
+    assert len(curves) == 2 * (2 + 2)
+    name, utterance, _ = next(iter(curves.groups))
+    for localiser, path in (
+        ("mfpt (posttrain)", files.frames("mfpt")),
+        ("lfcc (finetune)", files.located("lfcc")),
+    ):
+        scored = pd.read_parquet(path)
+        heldout = scored[scored["set"] == "heldout"]
+        row = heldout[heldout["utterance"] == utterance].iloc[0]
+        threshold = frame_threshold(heldout)
+        shown = curves.get_group((name, utterance, localiser)).to_numpy()
+        assert (shown > 0.5).tolist() == (row["scores"] < threshold).tolist()
+
+
+def test_a_system_that_learnt_frames_alone_has_the_section(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = GRID.model_copy(update={"foundation": ["mfpt"], "posttrained": []})
+    context = fill(GRID)
+    files = context.files
+    files.frames("mfpt").rename(files.located("mfpt"))
+    grid = grid.model_copy(update={"localising": ["mfpt"]})
+    evaluate_regions.run(context, grid)
+    report.run(context, grid)
+    page = Page(files.report.read_text(encoding="utf-8"))
+    assert "localisation" in page.values("id")
+    assert "mfpt (finetune)" in page.text
+    assert "Frames of the post-trained classifiers" not in page.text
 
 
 def test_several_seeds_show_mean_and_deviation(

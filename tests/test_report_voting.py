@@ -37,7 +37,16 @@ def example(utterance):
     times = 0.0125 + 0.02 * np.arange(4)
     wave = rng.normal(0, 0.1, 1360).astype(np.float32)
     return Example(
-        "heldout", utterance, "i", "bonafide", 0.9, 0.5, wave, [(0.02, 0.06)], times, times
+        "heldout",
+        utterance,
+        "i",
+        "bonafide",
+        {"a (posttrain)": 0.9},
+        0.5,
+        wave,
+        [(0.02, 0.06)],
+        times,
+        {"a (posttrain)": times},
     )
 
 

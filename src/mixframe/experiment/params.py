@@ -70,8 +70,10 @@ class Report(Section):
     """Stage report.
 
     Attributes:
-        examples: spliced utterances shown with waveform, labels and frame curve.
-        localiser: whose frame classifier draws the curves.
+        examples: utterances of each set with spoofed parts that are shown with waveform, truth and
+            the frame curves of every localiser.
+        localiser: a system with frame scores, which rank the examples; its frame classifier where
+            it is post-trained.
     """
 
     examples: Count

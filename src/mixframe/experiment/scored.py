@@ -10,6 +10,7 @@ from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid
 from mixframe.metrics import detection, scorefiles
 from mixframe.metrics.evaluation import Settings
+from mixframe.metrics.frames import read_frames
 from mixframe.metrics.params import Evaluate
 
 
@@ -18,6 +19,26 @@ def settings(section: Evaluate, seed: int, workers: int = 1) -> Settings:
     costs = detection.DcfCosts(section.costs.p_spoof, section.costs.c_miss, section.costs.c_fa)
     drawn = section.bootstrap
     return Settings(costs, drawn.unit, drawn.resamples, drawn.level, seed, workers)
+
+
+def read_localisers(files: Layout, grid: Grid) -> dict[tuple[str, str], pd.DataFrame]:
+    """Return the frame scores of every localiser of the grid, trained with the seed of `files`.
+
+    Returns:
+        what `read_frames` does, by stage and system: posttrain, whose frame classifiers these are,
+        and finetune, whose systems learnt from frame labels.
+
+    Raises:
+        MixframeError: frame scores are missing, or are no such table.
+    """
+    paths = {("posttrain", s): (files.frames(s), "posttrain") for s in grid.posttrained}
+    paths |= {("finetune", s): (files.located(s), "score_frames") for s in grid.localising}
+    return {key: read_frames(path, made_by) for key, (path, made_by) in paths.items()}
+
+
+def localiser_name(stage: str, system: str) -> str:
+    """Return how tables and legends call a localiser."""
+    return f"{system} ({stage})"
 
 
 def read_runs(

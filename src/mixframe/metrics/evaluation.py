@@ -242,33 +242,50 @@ def differences(systems: Mapping[str, Sequence[pd.DataFrame]], settings: Setting
         the number of pairs. supported: both corrected p-values are at most 1 - level; reason: why
         it is not (one training, trials, trainings), "" where it is.
     """
-    alpha = 1 - settings.level
-    n_pairs = len(systems) * (len(systems) - 1) // 2
-    resamples = max(settings.resamples, ceil(4 * n_pairs / alpha))
+    eers: dict[str, FloatArray] = {}
+    n_units = 0
+    if len(systems) > 1:
+        values = resample(systems, [EER], for_pairs(len(systems), settings))
+        eers = {system: metrics[EER.key] for system, metrics in values.items()}
+        n_units = count_units(next(iter(systems.values()))[0], settings)
+    return compared(eers, n_units, settings.level)
+
+
+def for_pairs(n_systems: int, settings: Settings) -> Settings:
+    """Return settings with as many resamples as p-values of all pairs need."""
+    n_pairs = n_systems * (n_systems - 1) // 2
+    needed = ceil(4 * n_pairs / (1 - settings.level))
+    return replace(settings, resamples=max(settings.resamples, needed))
+
+
+def compared(eers: Mapping[str, FloatArray], n_units: int, level: float) -> pd.DataFrame:
+    """Return what `differences` does, of rates on the same resamples.
+
+    Args:
+        eers: (runs, 1 + resamples) of each system.
+        n_units: units that were resampled.
+    """
+    alpha = 1 - level
     columns = ["first", "second", "difference", "trials_low", "trials_high", "trials_p"]
     columns += ["low", "high", "p_value", "sd_trials", "sd_training"]
     rows = []
-    if n_pairs:
-        values = resample(systems, [EER], replace(settings, resamples=resamples))
-        n_units = count_units(next(iter(systems.values()))[0], settings)
-        for first, second in combinations(systems, 2):
-            eers = values[first][EER.key], values[second][EER.key]
-            means = [runs.mean(axis=0) for runs in eers]
-            trials = bootstrap.difference(means[0], means[1], settings.level)
-            row = {
-                "first": first,
-                "second": second,
-                "difference": trials["difference"],
-                "trials_low": trials["low"],
-                "trials_high": trials["high"],
-                "trials_p": trials["p_value"],
-            }
-            both = two_level([eers[0] - eers[1]], n_units)
-            if both is not None:
-                low, high = both.interval(settings.level)
-                row |= {"low": low, "high": high, "p_value": both.p_value}
-                row |= {"sd_trials": both.trials**0.5, "sd_training": both.training**0.5}
-            rows.append(row)
+    for first, second in combinations(eers, 2):
+        means = [eers[system].mean(axis=0) for system in (first, second)]
+        trials = bootstrap.difference(means[0], means[1], level)
+        row = {
+            "first": first,
+            "second": second,
+            "difference": trials["difference"],
+            "trials_low": trials["low"],
+            "trials_high": trials["high"],
+            "trials_p": trials["p_value"],
+        }
+        both = two_level([eers[first] - eers[second]], n_units)
+        if both is not None:
+            low, high = both.interval(level)
+            row |= {"low": low, "high": high, "p_value": both.p_value}
+            row |= {"sd_trials": both.trials**0.5, "sd_training": both.training**0.5}
+        rows.append(row)
     pairs = pd.DataFrame(rows, columns=columns)
     by_trials = bootstrap.holm(pairs["trials_p"].tolist())
     known = not pairs["p_value"].isna().any()

@@ -317,16 +317,9 @@ def _by_column(
     for value in sorted(values.astype(str).unique()):
         inside = (table[column].astype(str) == value).to_numpy()
         inside = inside | (bonafide & attack)
-        rows = inside[line.utterances]
         entry: dict[str, Any] = {"eer": None, "eer_low": None, "eer_high": None}
-        if line.spoof[rows].any() and line.bonafide[rows].any():
-            numbers = np.cumsum(inside) - 1
-            pieces = Pieces(
-                line.scores[rows],
-                line.bonafide[rows],
-                line.spoof[rows],
-                numbers[line.utterances[rows]],
-            )
+        pieces = line.pieces_of(inside)
+        if pieces is not None:
             units = _numbers(table[inside], settings.unit)
             entry = _figures(pieces, units if units.max() > 0 else None, settings)
         n_spoof = int((inside & ~bonafide).sum())

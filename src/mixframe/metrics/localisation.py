@@ -37,6 +37,7 @@ from mixframe.metrics.segments import segment_f1
 
 BLOCKS = 64
 """Parts of the range of scores whose weights are summed for each drawn unit beforehand."""
+QUARTERS = (0.25, 0.5, 0.75)
 
 
 class Pieces:
@@ -329,6 +330,18 @@ class Timeline:
         """The speech of the frames, by duration: range-based and millisecond EER."""
         return Pieces(self.scores, self.bonafide, self.spoof, self.utterances)
 
+    def pieces_of(self, inside: NDArray[np.bool_]) -> Pieces | None:
+        """Return what `pieces` has of these utterances, (n,), which are numbered anew.
+
+        None where they have no fake or no bona fide speech.
+        """
+        rows = inside[self.utterances]
+        spoof, bonafide = self.spoof[rows], self.bonafide[rows]
+        if not (spoof.any() and bonafide.any()):
+            return None
+        numbers = np.cumsum(inside) - 1
+        return Pieces(self.scores[rows], bonafide, spoof, numbers[self.utterances[rows]])
+
     def segments(self, resolution: int) -> Segments:
         """Return the segments of `resolution` nanoseconds of every utterance.
 
@@ -383,3 +396,8 @@ def nanoseconds(seconds: float, what: str) -> int:
     if not 0 < seconds < 1e6:
         raise MixframeError(f"{what}: {seconds} s, expected seconds above 0")
     return round(seconds * SECOND)
+
+
+def quarter(values: FloatArray) -> IntArray:
+    """Return in which quarter of (n,) values each lies, (n,) from 0; equal ones together."""
+    return np.searchsorted(np.quantile(values, QUARTERS, method="inverted_cdf"), values)

@@ -14,7 +14,7 @@ import pandas as pd
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import need_file, read_json, read_object
+from mixframe.base.files import need_file, read_object
 from mixframe.base.labels import LABELS
 from mixframe.base.tables import Columns, read_csv, read_parquet
 from mixframe.experiment import params
@@ -81,10 +81,9 @@ class Collected:
         histograms: system, set, left, right (bin edges), bonafide, spoof (trials).
         curves: stage, system, axis (step or inverse_regularisation), at, figure, value.
         shortcuts: set, statistic, eer.
-        localisation: None where no system of the grid is post-trained.
-        regions: a row a localiser and set: stage, system, set, the figures of stage
-            evaluate_frames, and as `range` and by seconds in `segments` eer, low and high; no rows
-            where there is none.
+        localisation: None where no system of the grid has frame scores.
+        regions: what stage evaluate_regions wrote: localisers, a row a localiser and set, and
+            differences, a row a set, rate and pair; no rows where there is no localiser.
         voting: None where no system votes for frames.
         embeddings: a row an encoder (foundation and each post-trained system) and utterance:
             encoder, utterance, label, attack, embedding (D,); no rows where none is post-trained.
@@ -114,7 +113,7 @@ class Collected:
     curves: pd.DataFrame
     shortcuts: pd.DataFrame
     localisation: Localisation | None
-    regions: list[dict[str, Any]]
+    regions: dict[str, Any]
     voting: Voting | None
     embeddings: pd.DataFrame
     similarities: pd.DataFrame
@@ -150,7 +149,8 @@ def collect(
     }
     train = table[table["set"] == "train"]
     scored = _scored(files, grid, table)
-    localisation = collect_localisation(preset, files, grid, table) if grid.posttrained else None
+    localises = grid.posttrained or grid.localising
+    localisation = collect_localisation(preset, files, grid, table) if localises else None
     published = paper.read(paper.PAPER)
     measured = paper.summaries(published)
     return Collected(
@@ -175,11 +175,13 @@ def collect(
         curves=_curves(files, grid),
         shortcuts=read_csv(files.shortcuts, SHORTCUTS, "protocol"),
         localisation=localisation,
-        regions=read_json(need_file(files.regions, "evaluate_regions")),
+        regions=read_object(need_file(files.regions, "evaluate_regions")),
         voting=collect_votes(files, grid, localisation.examples if localisation else []),
         embeddings=_encoders(grid, files.embeddings, EMBEDDINGS),
         similarities=_encoders(grid, files.similarities, SIMILARITIES),
-        mistakes=collect_mistakes(scored, preset, files, grid, table),
+        mistakes=collect_mistakes(
+            scored, preset, files, grid, table, localisation.localisers if localisation else {}
+        ),
         pipeline=read_pipeline(Path("dvc.yaml")),
         parameters=pd.DataFrame(
             [

@@ -8,7 +8,7 @@ Colours are those of Okabe and Ito (2008), which colour-blind readers can tell a
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -238,6 +238,14 @@ def lines(grid: Grid) -> dict[str, Line]:
         options = [Line(colour, tuple(dashes)) for dashes in DASHES[group]]
         chosen[system] = next((o for o in options if o not in chosen.values()), options[-1])
     return chosen
+
+
+def localiser_lines(names: Sequence[str]) -> dict[str, Line]:
+    """Give every localiser a line; orange is the truth's."""
+    colours = [colour for colour in COLOURS if colour != ORANGE]
+    dashes = ((), (4, 1.5), (1, 1.2))
+    lines = (Line(colour, dash) for dash in cycle(dashes) for colour in colours)
+    return dict(zip(names, lines, strict=False))
 
 
 def system_keys(grid: Grid) -> list[Key]:

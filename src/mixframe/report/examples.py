@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +12,15 @@ from mixframe.audio.frames import FrameGrid, Labels, read_grid
 from mixframe.audio.io import SAMPLE_RATE, Waveform
 from mixframe.audio.splicing.planning import read_plan
 from mixframe.audio.splicing.rendering import Recipe, as_recorded, load, recipes
+from mixframe.audio.spoofed import whole_utterances
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file, read_object
 from mixframe.base.tables import Columns, read_parquet
 from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Grid, Preset
+from mixframe.experiment.scored import localiser_name, read_localisers
 from mixframe.metrics import detection, scorefiles
-from mixframe.metrics.frames import frame_threshold, read_frames
+from mixframe.metrics.frames import frame_threshold
 
 VOTES: Columns = {"set": "text", "utterance": "text", "chosen": "ints", "attention": "numbers"}
 AUDIO_BYTES = 6 * 2**20
@@ -29,32 +30,47 @@ and the drawings, a page stays well below 15 MB."""
 
 @dataclass(frozen=True)
 class Example:
-    """One utterance with what a frame classifier says about it.
+    """One utterance with what localisers say about it.
 
     Attributes:
         set: heldout, or a set of the manifest.
         utterance: the base utterance.
         injector: whose frames were spliced in; "" if the manifest knows the regions only.
         label: the label of the base utterance.
-        auc: area under the ROC curve of its frames; 1 = every injected frame scores above every
-            other one.
-        rank: place among the set's spliced utterances by AUC, 0 = lowest, 1 = highest.
+        auc: by localiser, the area under the ROC curve of its frames; 1 = every injected frame
+            scores above every other one.
+        rank: place among the set's spliced utterances by the AUC of the report's localiser, 0 =
+            lowest, 1 = highest.
         wave: (n,) float32 at 16 kHz.
         regions: injected parts, half-open intervals in seconds.
         times: (T,) seconds, the centres of the frames.
-        probability: (T,) probability of "injected".
+        curves: by localiser, that of the report first, the (T,) probability of "injected", moved
+            in log odds so that the threshold at the EER of held-out frames lies at one half.
     """
 
     set: str
     utterance: str
     injector: str
     label: str
-    auc: float
+    auc: dict[str, float]
     rank: float
     wave: Waveform
     regions: list[tuple[float, float]]
     times: np.ndarray
-    probability: np.ndarray
+    curves: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Localiser:
+    """What one localiser says of frames, with the first seed.
+
+    Attributes:
+        sets: a table a set, as of `read_frames`, with rows from 0.
+        threshold: score at the EER of the frames of the held-out splices.
+    """
+
+    sets: dict[str, pd.DataFrame]
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -62,16 +78,24 @@ class Localisation:
     """Frame-level results.
 
     Attributes:
-        table: a row a post-trained system and set: system, set and the figures of stage evaluate.
-        threshold: probability of "injected" at the frame-level EER on the held-out splices.
+        table: a row a post-trained system and set: system, set and the figures of stage
+            evaluate_frames.
+        stage, system: what trained the localiser of the report, whose frames rank the examples.
+        localisers: by name, that of the report first.
         candidates: spliced utterances of each set, from which the examples were taken.
     """
 
     table: pd.DataFrame
-    localiser: str
-    threshold: float
+    stage: str
+    system: str
+    localisers: dict[str, Localiser]
     candidates: dict[str, int]
     examples: list[Example]
+
+    @property
+    def localiser(self) -> str:
+        """Name of the localiser of the report."""
+        return localiser_name(self.stage, self.system)
 
 
 @dataclass(frozen=True)
@@ -83,7 +107,7 @@ class Mistake:
         systems: (system, score, threshold at its EER on this set), of those whose worst error it
             is.
         wave: (n,) float32 at 16 kHz, as far as scoring hears it; None where the page has no room.
-        curve: what the localiser's frame classifier says about it, where it was asked.
+        curve: what the localisers say about it, where they were asked.
     """
 
     set: str
@@ -122,48 +146,63 @@ def collect_localisation(
     Raises:
         MixframeError: a file is missing, or the localiser is not in the grid.
     """
-    localiser = preset.report.localiser
-    if localiser not in grid.posttrained:
+    frames = read_localisers(files, grid)
+    chosen = next((key for key in frames if key[1] == preset.report.localiser), None)
+    if chosen is None:
         raise MixframeError(
-            f"report.localiser = {localiser!r}: expected a post-trained system of the grid, "
-            f"one of {', '.join(grid.posttrained)}"
+            f"report.localiser = {preset.report.localiser!r}: expected a system of the grid with "
+            f"frame scores, one of {', '.join(dict.fromkeys(system for _, system in frames))}"
         )
     rows = [
         {"system": system, "set": name, **figures}
         for system in grid.posttrained
-        for name, figures in read_object(need_file(files.frame_metrics(system), "evaluate")).items()
+        for name, figures in read_object(
+            need_file(files.frame_metrics(system), "evaluate_frames")
+        ).items()
     ]
-    frames = read_frames(files.frames(localiser))
-    heldout = frames[frames["set"] == HELDOUT]
-    threshold = frame_threshold(heldout)
+    ordered = [chosen, *(key for key in frames if key != chosen)]
+    localisers = {localiser_name(*key): _localiser(frames[key]) for key in ordered}
     spacing = _spacing(files)
     where = dict(zip(table["utterance"], manifest.refs(table), strict=True))
     plan = read_plan(files.plan(HELDOUT))
     candidates, examples = {}, []
-    for name in frames["set"].unique():
-        of_set = frames[frames["set"] == name].reset_index(drop=True)
+    for name, of_set in localisers[localiser_name(*chosen)].sets.items():
         ranked = rank(of_set["labels"].tolist(), of_set["scores"].tolist())
-        candidates[str(name)] = len(ranked)
-        wanted = preset.report.examples if name == HELDOUT else min(1, preset.report.examples)
-        for place in spread(len(ranked), wanted):
-            auc, row = ranked[place]
-            utterance, truth, scored = (
-                of_set[c].iloc[row] for c in ("utterance", "labels", "scores")
-            )
+        candidates[name] = len(ranked)
+        for place in spread(len(ranked), preset.report.examples):
+            row = ranked[place][1]
+            utterance = of_set["utterance"].iloc[row]
             if name == HELDOUT:
                 recipe = recipes(plan.iloc[[row]], where)[0]
                 injector = str(plan["injector"].iloc[row])
             else:
                 recipe = as_recorded(table[table["utterance"] == utterance])[0]
                 injector = ""
-            shown = _example(recipe, spacing, truth, scored)
             share = (place + 0.5) / len(ranked)
             examples.append(
-                Example(str(name), utterance, injector, recipe.label, auc, share, *shown)
+                _example(localisers, name, row, utterance, recipe, spacing, injector, share)
             )
-    return Localisation(
-        pd.DataFrame(rows), localiser, float(_probability(threshold)), candidates, examples
-    )
+    return Localisation(pd.DataFrame(rows), *chosen, localisers, candidates, examples)
+
+
+def _localiser(frames: pd.DataFrame) -> Localiser:
+    sets = {
+        str(name): rows.reset_index(drop=True) for name, rows in frames.groupby("set", sort=False)
+    }
+    return Localiser(sets, frame_threshold(sets[HELDOUT]))
+
+
+def auc(labels: Labels, scores: np.ndarray) -> float | None:
+    """Return the area under the ROC curve of the (T,) frames of an utterance.
+
+    None where they are of one kind; ties count half.
+    """
+    inside, outside = scores[labels == 1], scores[labels == 0]
+    if not (inside.size and outside.size):
+        return None
+    below = (inside[:, None] < outside[None]).mean()
+    ties = (inside[:, None] == outside[None]).mean()
+    return float(below + ties / 2)
 
 
 def rank(labels: Sequence[Labels], scores: Sequence[np.ndarray]) -> list[tuple[float, int]]:
@@ -176,14 +215,8 @@ def rank(labels: Sequence[Labels], scores: Sequence[np.ndarray]) -> list[tuple[f
     Returns:
         (auc, position in the arguments), ascending.
     """
-    ranked = []
-    for row, (truth, values) in enumerate(zip(labels, scores, strict=True)):
-        inside, outside = values[truth == 1], values[truth == 0]
-        if inside.size and outside.size:
-            below = (inside[:, None] < outside[None]).mean()
-            ties = (inside[:, None] == outside[None]).mean()
-            ranked.append((float(below + ties / 2), row))
-    return sorted(ranked)
+    areas = [auc(truth, values) for truth, values in zip(labels, scores, strict=True)]
+    return sorted((area, row) for row, area in enumerate(areas) if area is not None)
 
 
 def spread(total: int, count: int) -> list[int]:
@@ -224,6 +257,7 @@ def collect_mistakes(
     files: Layout,
     grid: Grid,
     table: pd.DataFrame,
+    localisers: dict[str, Localiser],
 ) -> list[Mistake]:
     """Collect the worst errors; an utterance that several systems get wrong is there once."""
     whose: dict[tuple[str, str, int], list[tuple[str, float, float]]] = {}
@@ -233,7 +267,6 @@ def collect_mistakes(
             for kind, row in rows.items():
                 entry = (system, float(of_set["score"].iloc[row]), threshold)
                 whose.setdefault((name, kind, row), []).append(entry)
-    curves = _known_curves(preset, files, grid)
     first = next(iter(scored.values()))
     longest = int(preset.score.max_seconds * SAMPLE_RATE)
     room, mistakes = AUDIO_BYTES, []
@@ -254,52 +287,67 @@ def collect_mistakes(
                 kind,
                 whose[name, kind, row],
                 wave if fits else None,
-                _mistake_curve(curves, table, files, name, utterance),
+                _mistake_curve(localisers, table, files, name, utterance),
             )
         )
     return mistakes
 
 
-def _known_curves(preset: Preset, files: Layout, grid: Grid) -> pd.DataFrame | None:
-    """Return the frames that the localiser has scored, by set and utterance."""
-    if preset.report.localiser not in grid.posttrained:
-        return None
-    frames = read_frames(files.frames(preset.report.localiser))
-    return frames[frames["set"].isin(grid.set)].set_index(["set", "utterance"])
-
-
 def _mistake_curve(
-    curves: pd.DataFrame | None, table: pd.DataFrame, files: Layout, name: str, utterance: str
+    localisers: dict[str, Localiser],
+    table: pd.DataFrame,
+    files: Layout,
+    name: str,
+    utterance: str,
 ) -> Example | None:
-    if curves is None or (name, utterance) not in curves.index:
+    asked = next((x.sets[name] for x in localisers.values() if name in x.sets), None)
+    if asked is None:
         return None
-    truth, scores = curves.loc[(name, utterance), ["labels", "scores"]]
-    recipe = as_recorded(table[table["utterance"] == utterance])[0]
-    shown = _example(recipe, _spacing(files), truth, scores)
-    return Example(name, utterance, "", recipe.label, np.nan, np.nan, *shown)
+    row = asked["utterance"].tolist().index(utterance)
+    recipe = whole_utterances(table[table["utterance"] == utterance])[0]
+    return _example(localisers, name, row, utterance, recipe, _spacing(files), "", np.nan)
 
 
 def _spacing(files: Layout) -> FrameGrid:
     return read_grid(files.foundation / "config.json")
 
 
-def _probability(score: Any) -> Any:
-    """Return the probability of "injected" of a frame score (minus the classifier's logit)."""
-    return 1 / (1 + np.exp(np.asarray(score, dtype=np.float64)))
-
-
 def _example(
-    recipe: Recipe, grid: FrameGrid, labels: Labels, scores: np.ndarray
-) -> tuple[Waveform, list[tuple[float, float]], np.ndarray, np.ndarray]:
-    wave, rendered = load(recipe, grid, audio.read)
-    if not np.array_equal(rendered, labels):
-        raise MixframeError(
-            f"{recipe.base.path} at byte {recipe.base.offset}: the frame labels of the splice are "
-            "not those that were scored; run `dvc repro` to bring them together"
-        )
+    localisers: dict[str, Localiser],
+    name: str,
+    row: int,
+    utterance: str,
+    recipe: Recipe,
+    grid: FrameGrid,
+    injector: str,
+    share: float,
+) -> Example:
+    """Return the utterance in this row of a set, with what every localiser says that was asked."""
+    wave, labels = load(recipe, grid, audio.read)
+    # To post-training, an utterance that is spoofed as a whole has no spliced frames.
+    parted = 0 < labels.sum() < labels.size
+    areas, curves = {}, {}
+    for localiser, known in localisers.items():
+        if name not in known.sets:
+            continue
+        scored = known.sets[name].iloc[row]
+        same = scored["utterance"] == utterance and len(scored["scores"]) == labels.size
+        if not same or (parted and not np.array_equal(scored["labels"], labels)):
+            raise MixframeError(
+                f"{localiser}: {name}, {utterance} ({recipe.base.path} at byte "
+                f"{recipe.base.offset}): its frames are not those that were scored; run "
+                "`dvc repro` to bring them together"
+            )
+        area = auc(labels, scored["scores"])
+        if area is not None:
+            areas[localiser] = area
+        above = scored["scores"].astype(np.float64) - known.threshold
+        curves[localiser] = 1 / (1 + np.exp(above))
     centres = (np.arange(len(labels)) * grid.hop + grid.receptive_field / 2) / SAMPLE_RATE
     regions = [(s / SAMPLE_RATE, e / SAMPLE_RATE) for s, e in recipe.regions]
-    return wave, regions, centres, _probability(scores)
+    return Example(
+        name, utterance, injector, recipe.label, areas, share, wave, regions, centres, curves
+    )
 
 
 def collect_votes(files: Layout, grid: Grid, examples: Sequence[Example]) -> Voting | None:

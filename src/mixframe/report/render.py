@@ -122,7 +122,6 @@ def render(data: Collected, drawings: dict[str, Drawing]) -> str:
         sections=_sections(
             {
                 "localisation": where is not None,
-                "regions": bool(data.regions),
                 "votes": data.voting is not None,
                 "codecs": not data.codecs.empty,
                 "mistakes": bool(data.mistakes),
@@ -154,11 +153,12 @@ def render(data: Collected, drawings: dict[str, Drawing]) -> str:
         frames=where.table.to_dict("records") if where else [],
         localisation=where,
         regions=data.regions,
+        region_pairs=_region_pairs(data.regions["differences"]),
         sounds=[_sound(example.wave) for example in where.examples] if where else [],
         votes=data.voting.table.to_dict("records") if data.voting else [],
         mistakes=_mistakes(data),
         track=TRACK,
-        splice=data.preset.splice[where.localiser] if where else None,
+        splice=data.preset.splice[where.system] if where and where.stage == "posttrain" else None,
         shortcuts=_shortcut_map(data.shortcuts),
         scale=[_heat(p / 100, draw.HEAT, f"{p}") for p in (0, 1, 2, 5, 10, 20, 30, 40, 50)],
         stages=[(s.name, s.command) for s in data.pipeline.stages],
@@ -182,7 +182,6 @@ def _sections(present: dict[str, bool], further: dict[str, str]) -> dict[str, tu
         "attacks": "By attack",
         "codecs": "By codec",
         "localisation": "Localisation",
-        "regions": "Where in an utterance",
         "votes": "Votes of the heads",
         "mistakes": "Worst errors, to listen to",
         "training": "Training",
@@ -278,7 +277,6 @@ def difference_rows(
                 continue
             row = pairs[system, other]
             side = "lower" if row["difference"] < 0 else "higher"
-            points = round(100 * row["difference"], 2)
             unknown = pd.isna(row["low"])
             low, high, p, corrected = (
                 row[key] for key in (ONE_SEED_KEYS if unknown else SEVERAL_SEEDS_KEYS)
@@ -286,7 +284,7 @@ def difference_rows(
             interval = f"{percent(low)} to {percent(high)}"
             cells.append(
                 {
-                    "text": f"{points:+.2f}".replace("-", "\N{MINUS SIGN}") if points else "0.00",
+                    "text": _points(row["difference"]),
                     "class": side if row["supported"] else "open",
                     "title": f"{system} minus {other}: interval {interval}"
                     f"{' (trials only)' if unknown else ''}, "
@@ -296,6 +294,33 @@ def difference_rows(
             )
         rows.append((system, cells))
     return rows
+
+
+def _region_pairs(pairs: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return the differences of localisers as text."""
+    shown = []
+    for pair in pairs:
+        keys = SEVERAL_SEEDS_KEYS if pair["low"] is not None else ONE_SEED_KEYS
+        low, high, _, corrected = (pair[key] for key in keys)
+        said = "supported" if pair["supported"] else f"not supported: {pair['reason']}"
+        rate = pair["rate"]
+        shown.append(
+            {
+                **{key: pair[key] for key in ("first", "second", "set")},
+                "rate": "by duration" if rate == "range" else f"segments of {rate} s",
+                "difference": _points(pair["difference"]),
+                "low": _points(low),
+                "high": _points(high),
+                "said": f"{said}, p {corrected:.4f} after Holm's correction",
+            }
+        )
+    return shown
+
+
+def _points(difference: float) -> str:
+    """Write a difference of rates in percentage points, with its sign."""
+    points = round(100 * difference, 2)
+    return f"{points:+.2f}".replace("-", "\N{MINUS SIGN}") if points else "0.00"
 
 
 def published_row(row: Beside) -> dict[str, str]:
@@ -402,8 +427,9 @@ def _mistakes(data: Collected) -> list[tuple[str, list[dict[str, Any]]]]:
     for i, mistake in enumerate(data.mistakes):
         drawn = None
         if data.localisation and mistake.curve:
-            drawing = localisation.drawing([mistake.curve], data.localisation.threshold)
-            label = f"Waveform and frame curve of {mistake.utterance}"
+            names = list(data.localisation.localisers)
+            drawing = localisation.drawing([mistake.curve], names)
+            label = f"Waveform and frame curves of {mistake.utterance}"
             drawn = inline_svg(drawing.page()[0], f"err{i}", label)
         sound = None if mistake.wave is None else _sound(mistake.wave)
         panels[mistake.set].append({"about": mistake, "svg": drawn, "audio": sound})

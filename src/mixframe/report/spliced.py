@@ -9,10 +9,9 @@ import pandas as pd
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.metrics import detection
-from mixframe.metrics.detection import FloatArray
+from mixframe.metrics.localisation import quarter
 
 MEASURES = ("share", "longest")
-QUARTERS = (0.25, 0.5, 0.75)
 COLUMNS = ["set", "system", "measure", "low", "median", "high", "n_bonafide", "n_spoof", "eer"]
 
 
@@ -62,8 +61,3 @@ def by_region(runs: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-
-def quarter(values: FloatArray) -> np.ndarray:
-    """Return in which quarter of (n,) values each lies, (n,) int64 from 0; equal ones together."""
-    return np.searchsorted(np.quantile(values, QUARTERS, method="inverted_cdf"), values)

@@ -9,7 +9,7 @@ Beside published figures stand those of other presets: results/<other>/summary/s
 the intervals of gaps and reductions its scores and manifest, which the pipeline does not know of,
 where they are there.
 Writes: results/<preset>/report.html and results/<preset>/figures/{det, histograms, calibration,
-attacks, codecs, spliced, variants, curves, localisation, votes, embeddings, similarity,
+attacks, codecs, spliced, variants, curves, localisation, regions, votes, embeddings, similarity,
 dag}.{png, svg, csv}.
 """
 

@@ -16,8 +16,8 @@ from mixframe.report.figures.localisation import TRACK
 WINDOW, RANGE_DB = 400, 70.0
 """Samples of a spectrogram's window, and the range of levels it shows."""
 CAPTION = """\
-<b>What the heads chose and attended to</b>, below the spectrogram, and what the post-trained frame
-classifier says of the same utterances as above. Attention is that of the class token, a mean over
+<b>What the heads chose and attended to</b>, below the spectrogram, and what the localiser that ranks
+the examples above says of the same utterances. Attention is that of the class token, a mean over
 heads and blocks, each curve up to its own maximum."""
 
 
@@ -46,7 +46,7 @@ def drawing(voting: Voting | None) -> Drawing:
             Key("spliced in (truth)", Line(ORANGE), 0.3),
             Key("chosen, height: number of blocks", Line(GREEN), 0.45),
             Key("attention", Line(VERMILLION)),
-            Key('frame classifier, P("injected")', Line(BLUE)),
+            Key("localiser", Line(BLUE)),
         ],
         constrained=False,
     )
@@ -96,7 +96,7 @@ def panel(
         beside.plot(example.times, attention[system], color=VERMILLION, linewidth=1.0)
         beside.set(yticks=[], ylim=(0, 1.05 * attention[system].max()))
         axis.set_ylabel(system, rotation=0, ha="right", va="center", fontsize=7)
-    axes[-1].plot(example.times, example.probability, color=BLUE, linewidth=1.4)
+    axes[-1].plot(example.times, next(iter(example.curves.values())), color=BLUE, linewidth=1.4)
     axes[-1].set(ylim=(-0.03, 1.03), yticks=[0, 1], ylabel="P(injected)", xlabel="time, s")
     axes[-1].set_xlim(0, example.wave.size / SAMPLE_RATE)
     for axis in axes:
