@@ -16,9 +16,9 @@ from mixframe.report.figures.localisation import TRACK
 WINDOW, RANGE_DB = 400, 70.0
 """Samples of a spectrogram's window, and the range of levels it shows."""
 CAPTION = """\
-<b>What the heads chose and attended to</b>, below the spectrogram, and what the localiser that ranks
-the examples above says of the same utterances. Attention is that of the class token, a mean over
-heads and blocks, each curve up to its own maximum."""
+<b>What the heads chose and attended to</b>, below the spectrogram, and what the localiser that
+ranks the examples above says of the same utterances. Attention is that of the class token, a mean
+over heads and blocks, each curve up to its own maximum."""
 
 
 def figure(data: Collected) -> Drawing:
