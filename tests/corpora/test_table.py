@@ -166,6 +166,18 @@ def test_a_byte_order_mark_and_crlf_change_nothing(name):
     assert after.drop(columns="offset").equals(before.drop(columns="offset"))
 
 
+@pytest.mark.parametrize("name", TEXTS)
+def test_line_ends_of_two_kinds_are_named(name):
+    folder = build(LAYOUTS[name], Path("data") / name)
+    path = max((folder / text for text in LAYOUTS[name].texts), key=lambda p: len(p.read_bytes()))
+    lines = path.read_text().splitlines()
+    # Three lines, of which the last counts for nothing: it may end with the file.
+    content = "\n".join([lines[0], lines[-1] + "\r", lines[-1], ""])
+    path.write_bytes(content.encode())
+    with pytest.raises(MixframeError, match=rf"{path.name}, line 2: ends in CRLF where line 1"):
+        read(name, {"trials": {}})
+
+
 OWN = [
     ("a.wav,real\n", "a.wav,real,more\n", "line 2: 3 fields, expected 2 separated by ','"),
     ("a.wav,real\n", "\n", "line 2: a blank line"),
