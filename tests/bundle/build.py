@@ -1,11 +1,13 @@
 """A tiny project with trained systems of every kind, made without training any but the LFCC one."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 import yaml
+from torch import Tensor
 from transformers import AutoModel
 
 from mixframe.audio import manifest
@@ -21,8 +23,9 @@ from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
 from mixframe.models.params import Frozen
 from mixframe.stages.systems import write_card
-from mixframe.training.frames import FrameModel, frame_scores
+from mixframe.training.frames import FrameModel, by_frame
 from mixframe.training.runner import Runner
+from mixframe.training.systems.frames import Frames
 from mixframe.training.systems.neural import Neural
 from mixframe.training.systems.system import Work
 from tests.conftest import ARCHITECTURE, tone
@@ -64,6 +67,9 @@ def build_project() -> None:
             scores = system.score(work, folder, rows)
             scorefiles.write_scores(FILES.scores(name, of_set), rows["utterance"].tolist(), scores)
         write_json(FILES.details(name), {EVAL: FIGURES})
+        if isinstance(system, Frames):
+            judging = system.trained(work, folder, torch.device("cpu"))
+            _score_frames(judging.backbone, judging.frame_logits, FILES.located(name))
 
 
 def _write_preset() -> None:
@@ -127,14 +133,27 @@ def _write_frames() -> None:
     model = FrameModel(backbones.load(folder, preset.encoder), Frozen(kind="none"), 8, seed=3)
     model.eval()
     save_tensors(model.classifier.state_dict(), folder / "classifier.safetensors")
+    _score_frames(model.backbone, model, FILES.frames("mfpt"))
+
+
+def _score_frames(
+    backbone: backbones.Backbone, logits: Callable[[Tensor, Tensor], Tensor], path: Path
+) -> None:
+    """Write the scores of frames of the dev set, as if it were held-out, and the evaluation set."""
     table = manifest.read(FILES.manifest)
     parts = []
     for of_set, name in (("dev", HELDOUT), (EVAL, EVAL)):
         rows = table[table["set"] == of_set]
-        logits, labels = frame_scores(model, as_recorded(rows), 4, read, Runner(COMPUTE))
-        values = {"labels": labels, "scores": [-one for one in logits]}
+        judged, labels = by_frame(
+            lambda b: logits(b.waves, b.lengths).float(),
+            backbone,
+            as_recorded(rows),
+            4,
+            read,
+            Runner(COMPUTE),
+        )
+        values = {"labels": labels, "scores": [-one for one in judged]}
         parts.append(pd.DataFrame({"set": name, "utterance": list(rows["utterance"]), **values}))
-    path = FILES.frames("mfpt")
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.concat(parts).to_parquet(path, index=False)
 

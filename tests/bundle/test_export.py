@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+import yaml
 from click.testing import CliRunner
 
 from mixframe.audio import manifest
@@ -124,10 +125,19 @@ def test_without_the_training_audio_its_level_is_left_out(project, tmp_path, mon
     assert "dB of full scale" not in (tmp_path / "bundle" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("system", ["mfpt", "localiser"])
-def test_frames_are_those_of_post_training(project, bundle, system):
+@pytest.mark.parametrize(
+    ("system", "path"),
+    [
+        ("mfpt", FILES.frames("mfpt")),
+        ("localiser", FILES.frames("mfpt")),
+        ("frames", FILES.located("frames")),
+    ],
+)
+def test_frames_are_those_that_were_scored(project, bundle, system, path):
     detector = Detector.load(bundle(system), device="cpu")
-    frames = pd.read_parquet(project / FILES.frames("mfpt"))
+    frames = pd.read_parquet(project / path)
+    heldout = frames[frames["set"] == HELDOUT]
+    assert detector.contents.frames.threshold == -frame_threshold(heldout)
     expected = frames[frames["set"] == EVAL].set_index("utterance")["scores"]
     for utterance, wave in utterances(project, EVAL):
         detector.score(wave)
@@ -138,6 +148,27 @@ def test_frames_are_those_of_post_training(project, bundle, system):
         assert times.shape == (len(logits), 2)
         np.testing.assert_allclose(times[1:, 0], times[:-1, 1])
         assert times[-1, 1] <= wave.size / 16_000
+
+
+def test_a_recording_has_a_timeline_of_a_head_that_judges_frames(bundle, tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(12_000, 4), 16_000)
+    command = ["detect", str(tmp_path / "a.wav"), "--model", str(bundle("frames")), "--json", "-"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["results"][0]["regions"] is not None
+
+
+def test_a_system_whose_frames_were_not_scored_has_no_curve(project, tmp_path, monkeypatch):
+    shutil.copytree(project, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    FILES.located("frames").unlink()
+    with pytest.raises(MixframeError, match=r"located\.parquet: .*stage 'score_frames'"):
+        write_bundle("frames", None, None, tmp_path / "first", "unknown")
+    choice = yaml.safe_load(Path("params.yaml").read_text())
+    choice["grid"]["localising"] = []
+    Path("params.yaml").write_text(yaml.safe_dump(choice))
+    assert write_bundle("frames", None, None, tmp_path / "second", "unknown").frames is None
+    assert not Detector.load(tmp_path / "second", "cpu").has_frames
 
 
 @pytest.mark.parametrize("system", ["lfcc", "lora", "mfpt_fgfm"])

@@ -28,6 +28,27 @@ class Layout(NamedTuple):
     samples: int = 1600
 
 
+class Partly(NamedTuple):
+    """A partly spoofed corpus on disk, one part of it.
+
+    Attributes:
+        part: its name.
+        protocol: path of the file with a line a trial.
+        texts, audio, trials: as of `Layout`.
+        regions: of each trial, in samples.
+        unknown: a file, and how it changes so that a label is unknown; where labels have words.
+    """
+
+    part: str
+    protocol: str
+    texts: dict[str, str]
+    audio: list[str]
+    trials: set[tuple[str, str, str, str, str]]
+    regions: dict[str, list[int]]
+    unknown: tuple[str, str, str] | None
+    samples: int = 16_000
+
+
 def sound(path: Path, seed: int, samples: int = 1600) -> None:
     """Write a sound at 16 kHz in the format of a file's suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,13 +64,14 @@ def sound(path: Path, seed: int, samples: int = 1600) -> None:
             container.mux(packet)
 
 
-def build(layout: Layout, folder: Path) -> Path:
+def build(layout: Layout | Partly, folder: Path) -> Path:
     """Write a corpus into a folder."""
     for name, text in layout.texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(text.encode())
     for i, name in enumerate(layout.audio):
-        sound(folder / name, i, layout.samples)
+        # The labels of parts end where the audio does.
+        sound(folder / name, i, layout.samples - (i if isinstance(layout, Partly) else 0))
     return folder
 
 
@@ -209,8 +231,16 @@ LAYOUTS = {
             "clean_version/test_seen_clean/real_clean/aishell1/SSB0005_1.wav",
             "codec_version/test_seen_codec/fake_codec/hifigan/SSB0005_1.wav",
             "noisy_version/test_unseen_noise/fake_noise/vits/SSB0009_2.wav",
+            "noisy_version/test_unseen_noise/real_noise/aishell1/SSB0009_1.wav",
         ],
         {
+            (
+                "noisy_version_test_unseen_noise_real_noise_aishell1_SSB0009_1",
+                "eval_cfad_unseen",
+                "bonafide",
+                "SSB0009",
+                "-",
+            ),
             (
                 "clean_version_test_seen_clean_real_clean_aishell1_SSB0005_1",
                 "eval_cfad_seen",
@@ -320,3 +350,94 @@ LAYOUTS = {
     ),
 }
 """By the name of the entry."""
+
+
+def _partial(name: str, *trials: tuple[str, str, str, str]) -> set[tuple[str, str, str, str, str]]:
+    return {(u, f"eval_{name}", *rest) for u, *rest in trials}
+
+
+PARTLY = {
+    "partialspoof": Partly(
+        "dev",
+        "database/protocols/PartialSpoof_LA_cm_protocols/PartialSpoof.LA.cm.dev.trl.txt",
+        {
+            "database/protocols/PartialSpoof_LA_cm_protocols/PartialSpoof.LA.cm.dev.trl.txt": (
+                "LA_0079 CON_D_0000029 - CON spoof\nLA_0098 LA_D_9497115 - - bonafide\n"
+            ),
+            "database/vad/dev/CON_D_0000029.vad": (
+                "0.0 0.25 1\n0.25 0.5 0\n0.5 0.6 2\n0.6 0.75 0\n0.75 1.0 1\n"
+            ),
+            "database/vad/dev/LA_D_9497115.vad": "0.0 0.1 2\n0.1 1.0 1\n",
+        },
+        [f"database/dev/con_wav/{u}.wav" for u in ("CON_D_0000029", "LA_D_9497115")],
+        _partial(
+            "partialspoof",
+            ("CON_D_0000029", "spoof", "LA_0079", "CON"),
+            ("LA_D_9497115", "bonafide", "LA_0098", "-"),
+        ),
+        {"CON_D_0000029": [4000, 8000, 9600, 12000], "LA_D_9497115": []},
+        ("database/vad/dev/LA_D_9497115.vad", "0.1 1.0 1", "0.1 1.0 7"),
+    ),
+    "llamapartialspoof": Partly(
+        "a",
+        "label_R01TTS.0.a.txt",
+        {
+            "label_R01TTS.0.a.txt": (
+                "dev01-cosyvoice-partial-cp_1 1.0000 spoof 0.0000-0.2500-bonafide "
+                "0.2500-0.5000-spoof 0.5000-1.0000-bonafide\n"
+                "dev-clean_84_1 1.0000 bonafide 0.0000-1.0000-bonafide\n"
+                "dev01-xtts-full-84_2 0.9999 spoof 0.0000-0.9999-spoof\n"
+            ),
+        },
+        [
+            "R01TTS.0.a/1/dev01-cosyvoice-partial-cp_1.wav",
+            "R01TTS.0.a/2/dev-clean_84_1.wav",
+            "R01TTS.0.a/dev01-xtts-full-84_2.wav",
+        ],
+        _partial(
+            "llamapartialspoof",
+            ("dev01-cosyvoice-partial-cp_1", "spoof", "-", "cosyvoice-partial"),
+            ("dev-clean_84_1", "bonafide", "-", "-"),
+            ("dev01-xtts-full-84_2", "spoof", "-", "xtts-full"),
+        ),
+        {
+            "dev01-cosyvoice-partial-cp_1": [4000, 8000],
+            "dev-clean_84_1": [],
+            # Its label ends a sample or two before its audio.
+            "dev01-xtts-full-84_2": [0, 16000],
+        },
+        ("label_R01TTS.0.a.txt", "0.5000-spoof", "0.5000-fake"),
+    ),
+    "had": Partly(
+        "test",
+        "HAD/HAD_test/HAD_test_label.txt",
+        {
+            "HAD/HAD_test/HAD_test_label.txt": (
+                "HAD_test_00000003 0.00-0.25-T/0.25-0.50-F/0.50-1.00-T 0\n"
+                "HAD_test_00000004 0.00-1.00-T 1\n"
+            ),
+        },
+        [f"HAD/HAD_test/test/HAD_test_0000000{i}.wav" for i in (3, 4)],
+        _partial(
+            "had",
+            ("HAD_test_00000003", "spoof", "-", "unknown"),
+            ("HAD_test_00000004", "bonafide", "-", "-"),
+        ),
+        {"HAD_test_00000003": [4000, 8000], "HAD_test_00000004": []},
+        ("HAD/HAD_test/HAD_test_label.txt", "-F", "-X"),
+    ),
+    "partialedit": Partly(
+        "E1",
+        "PartialEdit_E1E2.csv",
+        {
+            "PartialEdit_E1E2.csv": (
+                "E1/p225/x.wav,0.25,0.5,0.75,0.8,1.0\nE2/p225/x.wav,0.1,0.2,1.0\n"
+            )
+        },
+        ["E1/p225/x.wav", "E2/p225/x.wav"],
+        _partial("partialedit", ("E1/p225/x", "spoof", "p225", "E1")),
+        {"E1/p225/x": [4000, 8000, 12000, 12800]},
+        None,
+    ),
+}
+"""By kind."""

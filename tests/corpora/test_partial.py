@@ -7,77 +7,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import soundfile
 from pydantic import TypeAdapter, ValidationError
 
 from mixframe.audio import manifest
 from mixframe.base.errors import MixframeError
 from mixframe.corpora import PARTIAL
 from mixframe.corpora.kinds import KINDS, DownloadParams, ProtocolParams
-from tests.conftest import tone
+from tests.corpora.layouts import PARTLY, build
 
-RATE = 16_000
-
-PROTOCOL = "database/protocols/PartialSpoof_LA_cm_protocols/PartialSpoof.LA.cm.dev.trl.txt"
-FILES = {
-    "partialspoof": {
-        PROTOCOL: "LA_0079 CON_D_0000029 - CON spoof\nLA_0098 LA_D_9497115 - - bonafide\n",
-        "database/vad/dev/CON_D_0000029.vad": (
-            "0.0 0.25 1\n0.25 0.5 0\n0.5 0.6 2\n0.6 0.75 0\n0.75 1.0 1\n"
-        ),
-        "database/vad/dev/LA_D_9497115.vad": "0.0 0.1 2\n0.1 1.0 1\n",
-    },
-    "llamapartialspoof": {
-        "label_R01TTS.0.a.txt": (
-            "dev01-cosyvoice-partial-cp_1 1.0000 spoof 0.0000-0.2500-bonafide "
-            "0.2500-0.5000-spoof 0.5000-1.0000-bonafide\n"
-            "dev-clean_84_1 1.0000 bonafide 0.0000-1.0000-bonafide\n"
-            "dev01-xtts-full-84_2 0.9999 spoof 0.0000-0.9999-spoof\n"
-        ),
-    },
-    "had": {
-        "HAD/HAD_test/HAD_test_label.txt": (
-            "HAD_test_00000003 0.00-0.25-T/0.25-0.50-F/0.50-1.00-T 0\n"
-            "HAD_test_00000004 0.00-1.00-T 1\n"
-        ),
-    },
-    "partialedit": {
-        "PartialEdit_E1E2.csv": "E1/p225/x.wav,0.25,0.5,0.75,0.8,1.0\nE2/p225/x.wav,0.1,0.2,1.0\n",
-    },
-}
-AUDIO = {
-    "partialspoof": [f"database/dev/con_wav/{u}.wav" for u in ("CON_D_0000029", "LA_D_9497115")],
-    "llamapartialspoof": [
-        "R01TTS.0.a/1/dev01-cosyvoice-partial-cp_1.wav",
-        "R01TTS.0.a/2/dev-clean_84_1.wav",
-        "R01TTS.0.a/dev01-xtts-full-84_2.wav",
-    ],
-    "had": [f"HAD/HAD_test/test/HAD_test_0000000{i}.wav" for i in (3, 4)],
-    "partialedit": ["E1/p225/x.wav", "E2/p225/x.wav"],
-}
-PART = {"partialspoof": "dev", "llamapartialspoof": "a", "had": "test", "partialedit": "E1"}
-WANTED = {
-    "partialspoof": {
-        "CON_D_0000029": ("spoof", "LA_0079", "CON", [4000, 8000, 9600, 12000]),
-        "LA_D_9497115": ("bonafide", "LA_0098", "-", []),
-    },
-    "llamapartialspoof": {
-        "dev01-cosyvoice-partial-cp_1": ("spoof", "-", "cosyvoice-partial", [4000, 8000]),
-        "dev-clean_84_1": ("bonafide", "-", "-", []),
-        # Its label ends a sample or two before its audio.
-        "dev01-xtts-full-84_2": ("spoof", "-", "xtts-full", [0, 16000]),
-    },
-    "had": {
-        "HAD_test_00000003": ("spoof", "-", "unknown", [4000, 8000]),
-        "HAD_test_00000004": ("bonafide", "-", "-", []),
-    },
-    "partialedit": {"E1/p225/x": ("spoof", "p225", "E1", [4000, 8000, 12000, 12800])},
-}
-KINDS_OF_LABELS = sorted(FILES)
+PROTOCOL = PARTLY["partialspoof"].protocol
+KINDS_OF_LABELS = sorted(PARTLY)
 
 
 def test_each_corpus_is_here():
-    assert set(PARTIAL) == set(FILES)
+    assert set(PARTIAL) == set(PARTLY)
 
 
 @pytest.fixture
@@ -87,14 +30,7 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.delenv("MIXFRAME_DATA", raising=False)
 
     def write(kind, folder="data/lab"):
-        top = tmp_path / folder
-        for name, text in FILES[kind].items():
-            (top / name).parent.mkdir(parents=True, exist_ok=True)
-            (top / name).write_bytes(text.encode())
-        for i, name in enumerate(AUDIO[kind]):
-            (top / name).parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(top / name, tone(RATE, seed=i), RATE)
-        return top
+        return build(PARTLY[kind], tmp_path / folder)
 
     return write
 
@@ -112,7 +48,7 @@ def _made(kind):
 
 
 def protocol_of(kind, entry, **more):
-    name, n = PART[kind], len(WANTED[kind])
+    name, n = PARTLY[kind].part, len(PARTLY[kind].trials)
     values = {"kind": kind, "sets": {name: "eval"}, "trials": {name: n}, "decode": True}
     values |= {"max_missing": 0, "max_orphans": 0} | more
     section = TypeAdapter(ProtocolParams).validate_python(values)
@@ -123,10 +59,11 @@ def protocol_of(kind, entry, **more):
 def test_a_folder_becomes_rows_with_regions(kind, lab):
     lab(kind)
     table = protocol_of(kind, download_of(kind)).set_index("utterance")
-    columns = ["label", "speaker", "attack", "regions"]
-    assert {name: tuple(row) for name, row in table[columns].iterrows()} == WANTED[kind]
+    columns = ["label", "speaker", "attack"]
+    trials = {u: (label, who, attack) for u, _, label, who, attack in PARTLY[kind].trials}
+    assert {name: tuple(row) for name, row in table[columns].iterrows()} == trials
+    assert table["regions"].to_dict() == PARTLY[kind].regions
     assert (table["set"] == "eval").all()
-    assert (table["samples"] == RATE).all()
 
 
 def test_nonspeech_inside_a_fake_part_is_a_key(lab):
@@ -227,7 +164,9 @@ def test_a_planted_fault_is_named(kind, file, change, message, lab):
 def test_a_wrong_count_is_named(lab):
     lab("had")
     entry = download_of("had")
-    with pytest.raises(MixframeError, match="2 utterances of part test, expected 3"):
+    with pytest.raises(
+        MixframeError, match=r"label\.txt, line 2: part test ends after 2 utterances, expected 3"
+    ):
         protocol_of("had", entry, trials={"test": 3})
 
 

@@ -13,7 +13,7 @@ from mixframe.base.folders import located
 from mixframe.base.schema import validate
 from mixframe.base.yamlfiles import read_yaml
 from mixframe.corpora import table
-from mixframe.corpora.check import contamination, look
+from mixframe.corpora.check import check, contamination, look
 from tests.corpora.layouts import LAYOUTS, build, sound
 
 ROOT = Path(__file__).parents[2]
@@ -166,6 +166,18 @@ def test_a_byte_order_mark_and_crlf_change_nothing(name):
     assert after.drop(columns="offset").equals(before.drop(columns="offset"))
 
 
+@pytest.mark.parametrize("name", TEXTS)
+def test_line_ends_of_two_kinds_are_named(name):
+    folder = build(LAYOUTS[name], Path("data") / name)
+    path = max((folder / text for text in LAYOUTS[name].texts), key=lambda p: len(p.read_bytes()))
+    lines = path.read_text().splitlines()
+    # Three lines, of which the last counts for nothing: it may end with the file.
+    content = "\n".join([lines[0], lines[-1] + "\r", lines[-1], ""])
+    path.write_bytes(content.encode())
+    with pytest.raises(MixframeError, match=rf"{path.name}, line 2: ends in CRLF where line 1"):
+        read(name, {"trials": {}})
+
+
 OWN = [
     ("a.wav,real\n", "a.wav,real,more\n", "line 2: 3 fields, expected 2 separated by ','"),
     ("a.wav,real\n", "\n", "line 2: a blank line"),
@@ -283,6 +295,20 @@ def test_check_says_what_a_run_would_see_and_writes_nothing():
     assert len(seen.problems) == 1
     assert "labels.csv, line 3: b: not decodable" in seen.problems[0]
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+def test_check_decodes_ten_files_of_a_set_and_looks_for_contamination():
+    folder = build(LAYOUTS["own"], Path("data/own"))
+    words = ["real", "fake"] * 12
+    for i in range(24):
+        shutil.copy(folder / f"{'abcd'[i % 4]}.wav", folder / f"x{i}.wav")
+    rows = [f"x{i}.wav,{word}" for i, word in enumerate(words)]
+    (folder / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
+    (folder / "x1.wav").write_bytes(b"not among the ten")
+    lines = check({"own": sections("own", {"trials": {}})}, None)
+    assert "24 trials (12 bona fide, 12 spoof)" in lines[1]
+    assert "; 10 of 10 files decoded: " in lines[1]
+    assert lines[-2:] == ["contamination:", "  none"]
 
 
 def test_what_training_has_heard_is_named():

@@ -52,7 +52,7 @@ class Calibration(Section):
 
 
 class Frames(Section):
-    """The frame classifier.
+    """What judges frames: the frame classifier, or the head of a system of kind frames.
 
     Attributes:
         threshold: the logit from which a frame counts as injected: at the EER of held-out splices.
@@ -142,7 +142,7 @@ class Contents(Section):
         seed: of the training.
         calibration: None where the dev scores of the classes do not overlap.
         threshold: raw score at the EER of the dev set; higher scores count as bona fide.
-        frames: None without a frame classifier.
+        frames: None where nothing judges frames.
         evaluated: figures by evaluation set.
         files: sha256 of every other file but README.md, by path relative to the folder.
     """

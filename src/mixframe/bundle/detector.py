@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from mixframe.audio.frames import FrameGrid
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, Waveform, rate_problem, resample
@@ -23,10 +23,11 @@ from mixframe.models import backbone as backbones
 from mixframe.models.backbone import Backbone
 from mixframe.models.detector import ADAPTER, HEAD
 from mixframe.models.detector import Detector as Network
-from mixframe.models.frame_classifier import FrameClassifier
+from mixframe.models.frame_head import FrameDetector
 from mixframe.models.localiser import Localiser, frame_classifier
 from mixframe.training.data import pad
 from mixframe.training.scoring import Window, window
+from mixframe.training.systems.frames import Frames
 from mixframe.training.systems.lfcc import Lfcc
 from mixframe.training.systems.localiser import FrameSystem
 from mixframe.training.systems.neural import Neural
@@ -37,10 +38,15 @@ FRAMELESS = "the bundle has no frame classifier of its encoder"
 
 @dataclass(frozen=True)
 class _Frames:
-    """The frame classifier on the encoder without adapters."""
+    """What judges frames.
+
+    Attributes:
+        backbone: the encoder underneath.
+        logits: maps (1, N) waveforms and (1,) lengths to (1, T) logits; above 0 = injected.
+    """
 
     backbone: Backbone
-    classifier: FrameClassifier
+    logits: Callable[[Tensor, Tensor], Tensor]
 
 
 class Detector:
@@ -145,10 +151,8 @@ class Detector:
         backbone = self._frames.backbone
         waves, lengths = pad([samples], backbone)
         with torch.inference_mode():
-            layers = backbones.encode(
-                backbone, waves.to(self.device), lengths.to(self.device), all_layers=False
-            )
-            return self._frames.classifier(layers[0])[0].float().cpu().numpy()
+            logits = self._frames.logits(waves.to(self.device), lengths.to(self.device))
+            return logits[0].float().cpu().numpy()
 
     def frame_times(self, n_frames: int) -> np.ndarray:
         """Return (n_frames, 2) float64 seconds: from where to where each frame counts.
@@ -175,12 +179,8 @@ class Detector:
         contents = self.contents
         backbone = backbones.load(folder / ENCODER, contents.encoder)
         self.min_samples = backbone.grid.receptive_field
-        if contents.frames is not None:
-            plain = _without_adapters(backbone)
-            classifier = frame_classifier(folder / CLASSIFIER, "", plain.dim)
-            for module in (plain.model, classifier):
-                nn.Module.to(module, self.device).eval()
-            self._frames = _Frames(plain, classifier)
+        if contents.frames is not None and not isinstance(system, Frames):
+            self._frames = _classified(backbone, folder, self.device)
         if isinstance(system, FrameSystem):
             judge = frame_classifier(folder / HEAD, "", backbone.dim)
             self.network = Localiser(backbone, judge, system.share)
@@ -191,6 +191,8 @@ class Detector:
         else:
             raise MixframeError(f"{folder}: no bundle can be heard with a system {system.kind!r}")
         self.network.to(self.device).eval()
+        if contents.frames is not None and isinstance(self.network, FrameDetector):
+            self._frames = _Frames(backbone, self.network.frame_logits)
         return heard
 
     def _network_score(self, wave: Waveform) -> float:
@@ -233,7 +235,8 @@ def _device(name: str) -> torch.device:
 
 def _trained(contents: Contents, system: Neural, backbone: Backbone, folder: Path) -> Network:
     """Return the detector; what is trained of the encoder itself is in the backbone already."""
-    network = Network(backbone, system.adapter, system.head, contents.seed)
+    make = FrameDetector if isinstance(system, Frames) else Network
+    network = make(backbone, system.adapter, system.head, contents.seed)
     if network.peft is not None:
         from peft import set_peft_model_state_dict
 
@@ -244,6 +247,19 @@ def _trained(contents: Contents, system: Neural, backbone: Backbone, folder: Pat
             raise MixframeError(f"{folder / ADAPTER}: {astray[0]} is missing or has no place")
     network.head.load_state_dict(load_tensors(folder / HEAD, ""))
     return network
+
+
+def _classified(backbone: Backbone, folder: Path, device: torch.device) -> _Frames:
+    """Return the frame classifier on the encoder as it is before adapters go into it."""
+    plain = _without_adapters(backbone)
+    classifier = frame_classifier(folder / CLASSIFIER, "", plain.dim)
+    for module in (plain.model, classifier):
+        nn.Module.to(module, device).eval()
+
+    def logits(waves: Tensor, lengths: Tensor) -> Tensor:
+        return classifier(backbones.encode(plain, waves, lengths, all_layers=False)[0])
+
+    return _Frames(plain, logits)
 
 
 def _without_adapters(backbone: Backbone) -> Backbone:

@@ -45,6 +45,7 @@ from mixframe.models.params import ENCODER_FILES, Full, Hub, Lora
 from mixframe.stages.card import read_card
 from mixframe.stages.context import Context, open_context
 from mixframe.stages.systems import check_card, work
+from mixframe.training.systems.frames import Frames as FramesSystem
 from mixframe.training.systems.lfcc import MIXTURES
 from mixframe.training.systems.neural import Neural
 from mixframe.training.systems.system import System
@@ -62,6 +63,8 @@ class _Source:
         encoder: folder of the encoder it starts from; None where it has none.
         isa: instruction set of the training.
         frames: whether post-training left a frame classifier of exactly the encoder that it has.
+        frame_scores: file with the scores of frames of held-out splices, and the stage that makes
+            it: of the head of a system of kind frames, or of that classifier; None without either.
     """
 
     context: Context
@@ -70,6 +73,7 @@ class _Source:
     encoder: Path | None
     isa: str
     frames: bool
+    frame_scores: tuple[Path, str] | None
 
     @property
     def preset(self) -> Preset:
@@ -125,10 +129,19 @@ def _source(name: str, preset_name: str | None, seed: int | None) -> _Source:
     # A fully trained encoder is no longer the one that the classifier was trained on.
     own = isinstance(system, Neural) and isinstance(system.adapter, Full)
     frames = start in preset.posttrain and preset.posttrain[start].objective == "frames" and not own
+    frame_scores = None
+    if isinstance(system, FramesSystem):
+        # Its own head judges frames, so a classifier of its encoder is left out.
+        frames = False
+        if name in context.grid.localising:
+            frame_scores = context.files.located(name), "score_frames"
+    elif frames and start is not None:
+        frame_scores = context.files.frames(start), "posttrain"
     folder = context.files.finetuned(name)
     check_card(folder)
     isa = read_card(folder).isa
-    return _Source(context, name, system, work(context, system, "").start, isa, frames)
+    encoder = work(context, system, "").start
+    return _Source(context, name, system, encoder, isa, frames, frame_scores)
 
 
 def _copy_weights(source: _Source, folder: Path) -> None:
@@ -191,10 +204,8 @@ def _contents(source: _Source, files: dict[str, str]) -> Contents:
     if fitted is not None:
         affine = Calibration(slope=fitted.slope, offset=fitted.offset)
     frames = None
-    if source.frames:
-        start = source.system.starts_from
-        assert start is not None
-        scores = read_frames(layout.frames(start))
+    if source.frame_scores is not None:
+        scores = read_frames(*source.frame_scores)
         # Scores of frames are minus their logits.
         threshold = -frame_threshold(scores[scores["set"] == HELDOUT])
         frames = Frames(threshold=threshold)

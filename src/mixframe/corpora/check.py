@@ -126,7 +126,6 @@ def contamination(trials: "pd.DataFrame") -> list[str]:
     places = set(zip(heard["path"], heard["offset"], strict=True))
     same = [place in places for place in zip(tried["path"], tried["offset"], strict=True)]
     equal = _equal_content(heard["path"], tried["path"])
-    tried["path"].isin(equal or set())
     prompts = set(heard["prompt"]) - {"-"}
     lines = []
     if equal is None:

@@ -120,8 +120,9 @@ def protocol(
         table, bad = _labelled(roots, corpus, name, path, nonspeech)
         problems += bad
         if not bad and len(table) != params.trials[name]:
+            last = table["line"].iloc[-1] if len(table) else 1
             problems.append(
-                f"{path}: {len(table):,} utterances of part {name}, expected "
+                f"{path}, line {last}: part {name} ends after {len(table):,} utterances, expected "
                 f"{params.trials[name]:,}; for another release change `trials` in the preset"
             )
         tables[name] = table
@@ -159,6 +160,8 @@ def _labelled(
     nonspeech: regionfiles.Nonspeech,
 ) -> tuple["pd.DataFrame", list[str]]:
     """Return utterances with line, file, label, speaker, attack, duration and regions."""
+    import pandas as pd
+
     read = regionfiles.READERS[corpus.labels]
     if corpus.form is not None:
         trials, problems = trialfiles.read(path, corpus.form)
@@ -178,6 +181,9 @@ def _labelled(
                     f"{told}"
                 )
         return joined.drop(columns="label_told").assign(file=str(path)), problems
+    damaged = trialfiles.bytes_problems(path.read_bytes())
+    if damaged:
+        return pd.DataFrame(), [f"{path}, line {n}: {what}" for n, what in damaged]
     table, problems = read(path, nonspeech)
     if corpus.by_path:
         inside = table["utterance"].str.startswith(f"{corpus.parts[name].audio}/")

@@ -433,8 +433,16 @@ def _lines(
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return [], [], [(line, f"byte {data[error.start]:#04x} is not UTF-8")]
-    plain = [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")]
+    ended = text.rstrip("\r\n").split("\n")
+    plain = [line.removesuffix("\r") for line in ended]
     problems: list[Problem] = [(n, "a blank line") for n, t in enumerate(plain, 1) if not t]
+    # The last line may end with the file.
+    crlf = [line != bare for line, bare in zip(ended[:-1], plain[:-1], strict=True)]
+    problems += [
+        (n, "ends in CRLF where line 1 does not, or the other way about")
+        for n, ends in enumerate(crlf, 1)
+        if ends != crlf[0]
+    ]
     if form == "files":
         return [LISTED], [(n, [name]) for n, name in enumerate(plain, 1) if name], problems
     numbered: list[tuple[int, list[str]]] = []

@@ -103,7 +103,7 @@ def first_line(path: Path, what: str) -> str:
         MixframeError: the file is missing, empty or not text.
     """
     data = _even(need_file(path).read_bytes(), "")
-    refuse([f"{path}, line {n}: {problem}" for n, problem in _bytes_problems(data)], what)
+    refuse([f"{path}, line {n}: {problem}" for n, problem in bytes_problems(data)], what)
     if not data.strip():
         raise MixframeError(f"{path}: the file is empty, expected {what}")
     return data.partition(b"\n")[0].decode()
@@ -156,7 +156,7 @@ def read(path: Path, form: Format, n_trials: int | None = None) -> tuple["pd.Dat
     if not form.distributed:
         data = _even(data, form.separator)
     table, first = pd.DataFrame(), 1
-    problems = _bytes_problems(data)
+    problems = bytes_problems(data)
     if not problems:
         if form.header:
             head, _, data = data.partition(b"\n")
@@ -189,7 +189,7 @@ def _even(data: bytes, separator: str) -> bytes:
     return data.rstrip(b"\n")
 
 
-def _bytes_problems(data: bytes) -> list[Problem]:
+def bytes_problems(data: bytes) -> list[Problem]:
     """Name what makes a file another format than the one distributed."""
     problems = []
 
