@@ -160,11 +160,7 @@ def machine_lines(compute: Compute) -> list[str]:
         lines.append("no GPU: everything is computed on the CPU")
     elif not _on_gpu(compute):
         lines.append("the GPU is not used: compute.device says so, or torch does not see it")
-    try:
-        lines.append(machine.verdict(machine.fingerprint()))
-    except MixframeError as error:
-        lines.append(f"fingerprint: {error}")
-    return lines
+    return [*lines, machine.verdict(machine.fingerprint())]
 
 
 def _on_gpu(compute: Compute) -> bool:

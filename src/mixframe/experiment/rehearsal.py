@@ -421,6 +421,5 @@ def _so_many(items: Sequence[T], count: int) -> list[T]:
 
 
 def _first(spoken: Utterances, count: int) -> Utterances:
-    return Utterances(
-        *(_so_many(values, count) for values in (spoken.refs, spoken.samples, spoken.targets))
-    )
+    refs, samples = _so_many(spoken.refs, count), _so_many(spoken.samples, count)
+    return Utterances(refs, samples, _so_many(spoken.targets, count))
