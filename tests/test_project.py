@@ -64,7 +64,7 @@ def test_init_makes_the_files_of_the_repository(tmp_path):
         "params.yaml",
         "paper.yaml",
     )
-    expected = {name for name in tracked if name.startswith(top)} - {"workflow/lint.py"}
+    expected = {name for name in tracked if name.startswith(top)}
     assert {*written} == {*expected, "dvc.yaml", "mixframe.version"}
     for name in expected:
         assert written[name] == (ROOT / name).read_text()

@@ -496,6 +496,100 @@ def fingerprint(write: bool) -> None:
         click.echo(machine.verdict(results))
 
 
+@click.command()
+@click.option("--preset", metavar="NAME", help="Default: the one in params.yaml.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option("--threads", type=click.IntRange(1), help="Default: all cores.")
+@click.option(
+    "--steps",
+    type=click.IntRange(2),
+    default=20,
+    show_default=True,
+    help="Of training, measured of each kind of cell.",
+)
+@click.option(
+    "--utterances",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="Scored, of each kind of cell.",
+)
+@click.option(
+    "--at-most",
+    type=click.FloatRange(0, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Of one measurement; where it would take longer, it has fewer steps or utterances.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.5),
+    help="Mean length of an utterance, where the corpus has not been read.",
+)
+@click.option(
+    "--watts",
+    type=click.FloatRange(0, min_open=True),
+    help="What the machine draws; default: the limit of its GPU, or 15 a core.",
+)
+@click.option("--json", "json_file", metavar="FILE", help="Write it there too; - for stdout.")
+def doctor(
+    preset: str | None,
+    device: str | None,
+    threads: int | None,
+    steps: int,
+    utterances: int,
+    at_most: float,
+    seconds: float | None,
+    watts: float | None,
+    json_file: str | None,
+) -> None:
+    """Say what this machine is, what a preset lacks, and how long it will take here.
+
+    The forecast trains and scores a little of each kind of cell, on noise and with random weights:
+    neither corpus nor foundation model must be there. It writes no results.
+    """
+    from dataclasses import asdict
+
+    from mixframe.base.files import json_text
+    from mixframe.base.imports import importing
+    from mixframe.base.outputs import write_output
+    from mixframe.experiment.layout import Layout
+    from mixframe.experiment.params import read_choice, read_preset
+
+    _check_json(json_file)
+    name = preset or read_choice().preset
+    given = read_preset(name)
+    with importing():
+        from mixframe.experiment import doctor
+        from mixframe.experiment.rehearsal import Limits
+
+    quiet = json_file == "-"
+    wanted = {"device": device, "threads": threads, "workers": threads}
+    compute = {key: value for key, value in wanted.items() if value is not None}
+
+    def say(title: str, lines: list[str]) -> None:
+        if not quiet:
+            click.echo("\n  ".join([title, *lines]))
+
+    machine = doctor.machine_lines(given.compute.model_copy(update=compute))
+    say("machine", machine)
+    state = doctor.preset_lines(given, Layout(name, base=given.base))
+    say(f"preset {name}", state)
+    limits = Limits(steps, utterances, at_most)
+    outlook = doctor.forecast(name, compute, limits, watts, seconds)
+    say("forecast", doctor.forecast_lines(outlook))
+    figures = {
+        "machine": machine,
+        "preset": {"name": name, "state": state},
+        "forecast": {**asdict(outlook), "kilowatt_hours": outlook.kilowatt_hours},
+    }
+    if quiet:
+        click.echo(json_text(figures).rstrip())
+    elif json_file is not None:
+        write_output(Path(json_file), json_text(figures))
+
+
 @click.group()
 def corpus() -> None:
     """Corpora of a preset: take up ready entries, look at what a run would see."""
@@ -561,6 +655,7 @@ COMMANDS: dict[str, click.Command] = {
         dag,
         detect,
         distort,
+        doctor,
         evaluate,
         export,
         fingerprint,

@@ -16,13 +16,18 @@ from torch import nn
 
 from mixframe.audio.io import SAMPLE_RATE, encode_flac, resample
 from mixframe.base import isa
+from mixframe.base.errors import MixframeError
 from mixframe.base.schema import validate
 from mixframe.base.yamlfiles import read_yaml
 from mixframe.corpora.demo import signal
 from mixframe.corpora.demo.attacks import ATTACKS, analysis, needs_target, synthesise
 from mixframe.corpora.demo.attacks.context import Context, Wave
+from mixframe.corpora.demo.attacks.packages import NotInstalled
 
 EXPECTED = Path(__file__).with_name("hashes.yaml")
+
+
+ABSENT = "not installed"
 
 
 class Result(NamedTuple):
@@ -30,7 +35,7 @@ class Result(NamedTuple):
 
     Attributes:
         name: the library and what it did.
-        made: the hash of what it gave here.
+        made: the hash of what it gave here; `ABSENT` where its package is not there.
         expected: the hash it should have given; None where none is known.
     """
 
@@ -40,8 +45,8 @@ class Result(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether it is the expected one."""
-        return self.made == self.expected
+        """Whether it is the expected one; what is not installed does not depart."""
+        return self.made in (self.expected, ABSENT)
 
 
 def fingerprint() -> list[Result]:
@@ -59,13 +64,22 @@ def _results(every: dict[str, Callable[[], np.ndarray]]) -> list[Result]:
     results = []
     torch.set_num_threads(1)
     for name, compute in every.items():
-        made = sha256(np.ascontiguousarray(compute()).tobytes()).hexdigest()[:16]
+        try:
+            made = sha256(np.ascontiguousarray(compute()).tobytes()).hexdigest()[:16]
+        except NotInstalled:
+            made = ABSENT
         results.append(Result(name, made, expected.get(name)))
     return results
 
 
 def renew(results: list[Result], path: Path = EXPECTED) -> None:
-    """Write the hashes that were made as the expected ones."""
+    """Write the hashes that were made as the expected ones.
+
+    Raises:
+        MixframeError: a package is not there.
+    """
+    if absent := [result.name for result in results if result.made == ABSENT]:
+        raise MixframeError(f"{path}: not written; not installed for: {', '.join(absent)}")
     kept = path.read_text(encoding="utf-8").split("expected:")[0]
     lines = [f"  {result.name}: {result.made}" for result in results]
     path.write_text("\n".join([f"{kept}expected:", *lines, ""]), encoding="utf-8")
@@ -186,6 +200,10 @@ def verdict(results: list[Result]) -> str:
     """Return one line: whether this machine will give the committed results."""
     other = [r.name for r in results if not r.agrees]
     where = f"instruction set {isa.current()}"
+    absent = [r.name for r in results if r.made == ABSENT]
+    if absent:
+        where = f"{where}; not installed for: {', '.join(absent)}"
     if not other:
-        return f"{where}: all {len(results)} computations agree; results will be the same bytes"
+        n = len(results) - len(absent)
+        return f"{where}: all {n} computations agree; results will be the same bytes"
     return f"{where}: {len(other)} of {len(results)} computations depart: {', '.join(other)}"

@@ -1,14 +1,14 @@
 """WORLD analysis and synthesis as several attacks use it (Morise et al., 2016; `pyworld`)."""
 
 import warnings
-from types import ModuleType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.schema import Section
 from mixframe.corpora.demo.attacks.context import VoiceStatistics, Wave, fit_length
+from mixframe.corpora.demo.attacks.packages import need
 
 
 class Analysis(Section):
@@ -51,12 +51,11 @@ class Features(NamedTuple):
     aperiodicity: Wave
 
 
-def pyworld() -> ModuleType:
+def pyworld() -> Any:
     """Import pyworld, which warns on import that it uses an old way to find its own version."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        import pyworld as module
-    return module
+        return need("pyworld")
 
 
 def f0_track(wave: Wave, params: Analysis) -> tuple[Wave, Wave]:

@@ -5,6 +5,7 @@ import numpy as np
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.corpora.demo.attacks.analysis import Analysis, f0_track
 from mixframe.corpora.demo.attacks.context import Context, Wave, fit_length
+from mixframe.corpora.demo.attacks.packages import need
 
 
 class Params(Analysis):
@@ -27,9 +28,8 @@ class Params(Analysis):
 
 def synthesise(wave: Wave, rng: np.random.Generator, context: Context, params: Params) -> Wave:
     """Return (n,) speech from the LPC filters, gains and pitch of (n,) speech, both at 16 kHz."""
-    import parselmouth
-    from parselmouth.praat import call
-
+    parselmouth = need("parselmouth")
+    call = parselmouth.praat.call
     # There are no filters within half a window (twice its effective length) of the ends.
     pad = round(params.window_ms / 1000 * SAMPLE_RATE)
     padded = np.pad(wave, pad, mode="symmetric")

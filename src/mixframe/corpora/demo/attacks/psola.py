@@ -5,6 +5,7 @@ import numpy as np
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.schema import Section
 from mixframe.corpora.demo.attacks.context import Context, Wave
+from mixframe.corpora.demo.attacks.packages import need
 
 
 class Params(Section):
@@ -30,9 +31,8 @@ def synthesise(wave: Wave, rng: np.random.Generator, context: Context, params: P
 
     The stretch is drawn symmetrically in its logarithm, so durations do not grow on average.
     """
-    import parselmouth
-    from parselmouth.praat import call, run
-
+    parselmouth = need("parselmouth")
+    call, run = parselmouth.praat.call, parselmouth.praat.run
     low, high = params.pitch_semitones
     shift = rng.uniform(low, high) * rng.choice([-1.0, 1.0])
     stretch = params.stretch ** rng.uniform(-1.0, 1.0)

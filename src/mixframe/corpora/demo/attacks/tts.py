@@ -15,6 +15,7 @@ from mixframe.audio.io import SAMPLE_RATE, resample
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import Section
 from mixframe.corpora.demo.attacks.context import Context, Wave
+from mixframe.corpora.demo.attacks.packages import need
 
 
 class Params(Section):
@@ -46,8 +47,7 @@ def synthesise(wave: Wave, rng: np.random.Generator, context: Context, params: P
     Raises:
         MixframeError: no sentences for the language, or espeak-ng fails.
     """
-    import espeakng_loader
-
+    espeakng_loader = need("espeakng_loader")
     request = {
         "library": espeakng_loader.get_library_path(),
         "data": espeakng_loader.get_data_path(),
