@@ -1,4 +1,4 @@
-"""One file and one line make a head, a pattern, an augmentation, a distortion, an attack, a system."""
+"""One file and one line: a head, a pattern, an augmentation, a distortion, an attack, a system."""
 
 import os
 import shutil

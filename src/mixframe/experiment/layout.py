@@ -179,6 +179,10 @@ class Layout:
         """Scores of one system under every condition of a plan."""
         return self.root / "robust" / system / str(self.seed) / f"{set_name}.parquet"
 
+    def attacked(self, system: str, set_name: str) -> Path:
+        """Scores of one system after each attack of the preset."""
+        return self.root / "attacks" / system / str(self.seed) / f"{set_name}.parquet"
+
     def robust_details(self, set_name: str) -> Path:
         """Figures of the systems under every condition of a plan."""
         return self.root / "details" / f"robustness-{set_name}.json"

@@ -18,7 +18,7 @@ from mixframe.base.schema import Count, Positive, Section, Seed, Share, validate
 from mixframe.base.yamlfiles import read_yaml
 from mixframe.corpora.kinds import DownloadParams, ProtocolParams
 from mixframe.experiment.layout import HELDOUT
-from mixframe.experiment.robustness import Robustness
+from mixframe.experiment.robustness import ITSELF, Robustness
 from mixframe.metrics.params import Evaluate
 from mixframe.models.params import Encoder
 from mixframe.training.params import Foundation, Posttrain, Score, Scratch, UtteranceTraining
@@ -278,6 +278,12 @@ def _unheard(grid: Grid, robustness: Robustness | None) -> str | None:
                         f"robustness.{key}: the grid has no {name!r}; expected some of "
                         f"{', '.join(known)}"
                     )
+        for name, condition in robustness.adversarial.items():
+            if condition.made_on not in (ITSELF, *grid.system):
+                return (
+                    f"robustness.adversarial.{name}.made_on = {condition.made_on!r}: expected one "
+                    f"of {', '.join([ITSELF, *grid.system])}"
+                )
     return None
 
 

@@ -8,6 +8,7 @@ from mixframe.audio.distortions.conditions import Conditions, Name
 from mixframe.audio.distortions.planning import CLEAN
 from mixframe.base.errors import MixframeError
 from mixframe.base.schema import Positive, Section
+from mixframe.training.adversarial import AnyAttack
 
 
 class Trials(Section):
@@ -29,32 +30,54 @@ class Curve(Section):
     strengths: Annotated[dict[Name, float], Field(min_length=2)]
 
 
+class Adversarial(Section):
+    """A condition that is made against a system, beside those of the plan.
+
+    Attributes:
+        made_on: whose gradients it follows: itself, those of the system that is heard, or another
+            one of the grid, from which its changes are carried over.
+        attack: how utterances are changed.
+    """
+
+    made_on: str
+    attack: AnyAttack
+
+
+ITSELF = "itself"
+
+
 class Robustness(Conditions):
-    """Stages distort, score_robust and evaluate_robust.
+    """Stages distort, score_robust, attack and evaluate_robust.
 
     Attributes:
         systems: of the grid, in the order of the table.
         sets: of the grid, each with a plan of its own.
         trials: of each set that are heard, the same ones under every condition.
         conditions: see `Conditions`; the same utterances as recorded come on top.
+        adversarial: further conditions, which count for no mean and are nobody's worst.
         curves: conditions that differ in strength alone, by a name for them.
     """
 
     systems: Annotated[list[str], Field(min_length=1)]
     sets: Annotated[list[str], Field(min_length=1)]
     trials: Trials
+    adversarial: dict[Name, Adversarial]
     curves: dict[Name, Curve]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if CLEAN in self.conditions:
             raise ValueError(f"conditions.{CLEAN}: the name of utterances as recorded")
+        for name in self.adversarial:
+            if name in (CLEAN, *self.conditions):
+                raise ValueError(f"adversarial.{name}: the name of another condition")
+        known = [*self.conditions, *self.adversarial]
         for name, curve in self.curves.items():
             for condition in curve.strengths:
-                if condition not in self.conditions:
+                if condition not in known:
                     raise ValueError(
                         f"curves.{name}.strengths: no condition {condition!r}; expected some of "
-                        f"{', '.join(self.conditions)}"
+                        f"{', '.join(known)}"
                     )
         return self
 

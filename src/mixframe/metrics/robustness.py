@@ -29,6 +29,7 @@ def evaluate(
     clean: str,
     fitted: Mapping[str, Sequence[Affine | None]],
     settings: Settings,
+    apart: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluate systems under conditions, all on the same resamples of the trials.
 
@@ -36,15 +37,17 @@ def evaluate(
         systems: all of the same trials, under the same conditions.
         clean: the condition that the others are held against.
         fitted: of each system the calibration of each training.
+        apart: conditions that are made against each system: in no mean, nobody's worst.
 
     Returns:
         conditions: by system and condition what `_condition` returns, and how the EER differs from
         clean (`evaluation.judged`, corrected for the number of conditions); systems: by system the
-        clean EER, its mean over the other conditions, and the worst of them; pairs: a row every two
-        systems, what `_pair` returns.
+        clean EER, its mean over the other conditions but those apart, and the worst of them; pairs:
+        a row every two systems, what `_pair` returns; counted: the conditions in these means.
     """
     names = list(next(iter(systems.values())))
     others = [name for name in names if name != clean]
+    counted = [name for name in others if name not in apart]
     alpha = 1 - settings.level
     resamples = evaluation.enough_resamples(settings, len(others))
     flat = {f"{s}\n{name}": runs for s, scored in systems.items() for name, runs in scored.items()}
@@ -69,14 +72,15 @@ def evaluate(
         ]
         for row in judged(rows, ["condition"], alpha).to_dict("records"):
             figures[system][row.pop("condition")]["change"] = _plain(row)
-        sums[system] = _summary(figures[system], own, clean, n_units, settings.level)
+        sums[system] = _summary(figures[system], own, clean, counted, n_units, settings.level)
     pairs = [
-        _pair(eers[a], eers[b], others, n_units, settings.level)
+        _pair(eers[a], eers[b], counted, n_units, settings.level)
         for a, b in combinations(systems, 2)
     ]
     means = judged([pair.pop("mean") for pair in pairs], [], alpha).to_dict("records")
     return {
         "conditions": figures,
+        "counted": counted,
         "systems": sums,
         "pairs": [
             {"first": a, "second": b, "mean": _plain(mean), **pair}
@@ -132,11 +136,11 @@ def _summary(
     figures: Mapping[str, Any],
     eers: Mapping[str, FloatArray],
     clean: str,
+    others: Sequence[str],
     n_units: int,
     level: float,
 ) -> dict[str, Any]:
     """Return clean and mean, each with eer, low and high; and worst, with condition besides."""
-    others = [name for name in eers if name != clean]
     mean = np.mean([eers[name] for name in others], axis=0)
     worst = max(others, key=lambda name: figures[name]["eer"])
     keys = ("eer", "low", "high")

@@ -115,7 +115,7 @@ def robustness_table(details: Mapping[str, Any]) -> list[list[Cell]]:
 
     The lowest mean is marked.
     """
-    n_conditions = len(next(iter(details["conditions"].values()))) - 1
+    n_conditions = len(details["counted"])
     names = ("system", "clean", f"mean of {n_conditions} conditions", "worst", "condition")
     lowest = min(entry["mean"]["eer"] for entry in details["systems"].values())
     rows = [[Cell(name) for name in names]]

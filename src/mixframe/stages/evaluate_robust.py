@@ -2,10 +2,10 @@
 
 The calibration is that of the clean set dev, because that is what is deployed.
 
-Reads: results/<preset>/distort/<set>/plan.parquet, results/<preset>/robust/<system>/<seed>/
-<set>.parquet, results/<preset>/corpus/{manifest.parquet, audio.tar},
-results/<preset>/scores/<system>/<seed>/dev.tsv, the preset's `evaluate`, `seed`,
-`robustness.systems` and `robustness.conditions`, seeds of the grid.
+Reads: results/<preset>/distort/<set>/plan.parquet,
+results/<preset>/{robust, attacks}/<system>/<seed>/<set>.parquet, results/<preset>/corpus/
+{manifest.parquet, audio.tar}, results/<preset>/scores/<system>/<seed>/dev.tsv, the preset's
+`evaluate`, `seed`, `robustness.{systems, conditions, adversarial}`, seeds of the grid.
 Writes: results/<preset>/details/robustness-<set>.{json, parquet}, results/<preset>/metrics/
 robustness-<set>.json and results/<preset>/robustness/<set>.md.
 """
@@ -50,7 +50,8 @@ def run(context: Context, set_name: str, grid: Grid) -> None:
         chosen = {row.utterance for row in plan}
         trials = table[(table["set"] == set_name) & table["utterance"].isin(chosen)]
         systems = {
-            system: _read(files, trials, system, set_name, grid.seed) for system in section.systems
+            system: _read(files, trials, system, set_name, grid.seed, bool(section.adversarial))
+            for system in section.systems
         }
         fitted = {
             system: [
@@ -60,11 +61,12 @@ def run(context: Context, set_name: str, grid: Grid) -> None:
             for system in section.systems
         }
         how = settings(preset.evaluate, preset.seed, context.compute.workers)
-        details = robustness.evaluate(systems, CLEAN, fitted, how)
+        details = robustness.evaluate(systems, CLEAN, fitted, how, [*section.adversarial])
         counts = trials["label"].value_counts()
         details["trials"] = {label: int(counts[label]) for label in ("bonafide", "spoof")}
         details["chains"] = {
-            name: planning.as_chain(one) for name, one in section.conditions.items()
+            name: planning.as_chain(one)
+            for name, one in {**section.conditions, **section.adversarial}.items()
         }
         write_json(files.robust_details(set_name), details)
         brief = {
@@ -83,7 +85,12 @@ def run(context: Context, set_name: str, grid: Grid) -> None:
 
 
 def _read(
-    files: Layout, trials: pd.DataFrame, system: str, set_name: str, seeds: Sequence[int]
+    files: Layout,
+    trials: pd.DataFrame,
+    system: str,
+    set_name: str,
+    seeds: Sequence[int],
+    attacked: bool,
 ) -> dict[str, list[pd.DataFrame]]:
     """Return the scored trials of a system by condition, a table a training.
 
@@ -93,14 +100,18 @@ def _read(
     keys = trials.rename(columns={"utterance": "trial"})
     runs: dict[str, list[pd.DataFrame]] = {}
     for seed in seeds:
-        path = replace(files, seed=seed).robust_scores(system, set_name)
-        scores = read_parquet(path, SCORES, "score_robust").rename(columns={"utterance": "trial"})
-        for condition, of_condition in scores.groupby("condition", sort=False):
-            try:
-                aligned = scorefiles.align(of_condition[["trial", "score"]], keys)
-            except MixframeError as error:
-                raise MixframeError(f"{path}: condition {condition}: {error}") from error
-            runs.setdefault(str(condition), []).append(aligned)
+        here = replace(files, seed=seed)
+        places = {"score_robust": here.robust_scores(system, set_name)}
+        if attacked:
+            places["attack"] = here.attacked(system, set_name)
+        for stage, path in places.items():
+            scores = read_parquet(path, SCORES, stage).rename(columns={"utterance": "trial"})
+            for condition, of_condition in scores.groupby("condition", sort=False):
+                try:
+                    aligned = scorefiles.align(of_condition[["trial", "score"]], keys)
+                except MixframeError as error:
+                    raise MixframeError(f"{path}: condition {condition}: {error}") from error
+                runs.setdefault(str(condition), []).append(aligned)
     return runs
 
 

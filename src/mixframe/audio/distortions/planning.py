@@ -77,7 +77,7 @@ def plan(rows: pd.DataFrame, conditions: Mapping[str, Distortion], seed: int) ->
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 
-def as_chain(section: Distortion) -> str:
+def as_chain(section: Section) -> str:
     """Return a condition as a plan has it: JSON of its section."""
     return json.dumps(section.model_dump())
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mixframe.audio.distortions.files import as_written
 from mixframe.audio.io import SAMPLE_RATE, Waveform
 from mixframe.training.adversarial.attack import Attack, Expectation
 from mixframe.training.data import normalise
@@ -42,7 +43,7 @@ def attack(
         (n_i,) float32 of values that 16 bits have, inside the ball around the rounded waves;
         those that `section.target` leaves out are the rounded waves themselves.
     """
-    out = [(np.rint(w / STEP).clip(-32768, 32767) * STEP).astype(np.float32) for w in waves]
+    out = [as_written(wave) for wave in waves]
     rows = [i for i, label in enumerate(labels) if section.target in (label, "any")]
     if rows:
         signs = torch.tensor([1.0 if labels[i] == "spoof" else -1.0 for i in rows], device=device)

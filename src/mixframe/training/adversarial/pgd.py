@@ -38,13 +38,15 @@ class Pgd(Attack):
         rngs: Sequence[np.random.Generator],
     ) -> list["Tensor"]:
         """See `Attack`."""
+        import torch
+
         from mixframe.training.adversarial.moves import gradients, moved, values
 
         ball = self.ball
         radii = [ball.radius(wave) for wave in waves]
         each = list(zip(waves, radii, rngs, strict=True))
         best = list(waves)
-        highest = values(objective, waves)
+        highest = torch.full((len(waves),), -torch.inf, device=waves[0].device)
         for start in range(self.starts):
             changes = [
                 ball.draw(wave, radius, rng) if start else wave.new_zeros(len(wave))
