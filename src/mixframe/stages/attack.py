@@ -10,7 +10,7 @@ Writes: results/<preset>/attacks/<system>/<seed>/<set>.parquet: condition, utter
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -35,8 +35,6 @@ from mixframe.training.runner import Runner
 if TYPE_CHECKING:
     from mixframe.training.adversarial.attack import Listener
 
-COLUMNS = ("condition", "utterance", "score", "snr_db")
-
 
 def run(context: Context, system: str, set_name: str) -> None:
     """Run the stage for one system and one set.
@@ -55,28 +53,33 @@ def run(context: Context, system: str, set_name: str) -> None:
         waves = [planning.render(row) for row in rows]
         seeds = [row.seed for row in rows]
         runner = Runner(context.compute)
-        makers = {}
-        for name in {system, *(c.made_on for c in conditions.values() if c.made_on != ITSELF)}:
-            params = lookup(preset.finetune, name, "finetune")
-            check_card(files.finetuned(name))
-            given = work(context, params, "")
-            makers[name] = listener(params, given, files.finetuned(name), runner.device)
         params = lookup(preset.finetune, system, "finetune")
+        makers = {system: _maker(context, system, runner)}
         scorer = params.scorer(work(context, params, ""), files.finetuned(system))
-        table: dict[str, list[Any]] = {key: [] for key in COLUMNS}
+        table: list[tuple[str, str, float, float]] = []
         for name, condition in progress(conditions.items(), len(conditions), f"attack {cell}"):
-            maker = makers[system if condition.made_on == ITSELF else condition.made_on]
+            other = system if condition.made_on == ITSELF else condition.made_on
+            if other not in makers:
+                makers[other] = _maker(context, other, runner)
             changed = attacked(
-                maker, runner, waves, labels, condition.attack, seeds, preset.score.batch
+                makers[other], runner, waves, labels, condition.attack, seeds, preset.score.batch
             )
             heard = {row.utterance: wave for row, wave in zip(rows, changed, strict=True)}
             ratios = [snr_db(a, b) for a, b in zip(waves, changed, strict=True)]
             log(f"  {name}: {np.median([r for r in ratios if np.isfinite(r)] or [np.inf]):.1f} dB")
-            columns = ([name] * len(heard), heard, score(scorer, heard), ratios)
-            for key, values in zip(COLUMNS, columns, strict=True):
-                table[key] += values
+            cells = zip(heard, score(scorer, heard), ratios, strict=True)
+            table += [(name, *values) for values in cells]
         with atomic_path(files.attacked(system, set_name)) as temporary:
-            pd.DataFrame(table).to_parquet(temporary, index=False, compression="zstd")
+            made = pd.DataFrame(table, columns=["condition", "utterance", "score", "snr_db"])
+            made.to_parquet(temporary, index=False, compression="zstd")
+
+
+def _maker(context: Context, system: str, runner: Runner) -> "Listener":
+    """Return a trained system as a function that gradients pass through."""
+    params = lookup(context.preset.finetune, system, "finetune")
+    folder = context.files.finetuned(system)
+    check_card(folder)
+    return listener(params, work(context, params, ""), folder, runner.device)
 
 
 def attacked(
@@ -103,8 +106,8 @@ def attacked(
 
     def one(group: Sequence[int]) -> list[Waveform]:
         rngs = [np.random.default_rng(seeds[row]) for row in group]
-        chosen = [[values[row] for row in group] for values in (waves, labels)]
-        return attack(maker, *chosen, section, rngs, runner.device)
+        heard, classes = [waves[row] for row in group], [labels[row] for row in group]
+        return attack(maker, heard, classes, section, rngs, runner.device)
 
     out = list(waves)
     with ThreadPoolExecutor(runner.threads) as pool:

@@ -23,6 +23,7 @@ from mixframe.audio.distortions.planning import CLEAN, Row
 from mixframe.audio.io import encode_flac
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path, write_json, write_text
+from mixframe.base.schema import Section
 from mixframe.base.tables import Columns, read_parquet
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid
@@ -64,10 +65,8 @@ def run(context: Context, set_name: str, grid: Grid) -> None:
         details = robustness.evaluate(systems, CLEAN, fitted, how, [*section.adversarial])
         counts = trials["label"].value_counts()
         details["trials"] = {label: int(counts[label]) for label in ("bonafide", "spoof")}
-        details["chains"] = {
-            name: planning.as_chain(one)
-            for name, one in {**section.conditions, **section.adversarial}.items()
-        }
+        told: dict[str, Section] = {**section.conditions, **section.adversarial}
+        details["chains"] = {name: planning.as_chain(one) for name, one in told.items()}
         write_json(files.robust_details(set_name), details)
         brief = {
             system: {key: entry[key]["eer"] for key in ("clean", "mean", "worst")}

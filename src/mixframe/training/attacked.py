@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,8 @@ class AttackedTask(UtteranceTask):
         super().__init__(model, params, scoring, read, train, dev, seed)
         self._attack, self._share = attack, share
         # For gradient checkpointing transformers wants waveforms that are computed from nothing.
-        model.backbone.model.feature_extractor._requires_grad = False
+        encoder: Any = model.backbone.model
+        encoder.feature_extractor._requires_grad = False
 
     def batch(self, numbers: range) -> Batch:
         """Return crops as they are; targets (B, 2) int64: class, and draw if it is attacked."""
