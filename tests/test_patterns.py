@@ -72,6 +72,13 @@ def test_periodic_has_one_period_over_the_whole_utterance():
         assert {b - a for a, b in itertools.pairwise(starts)} == {10}
 
 
+def test_side_has_one_transition_and_either_side():
+    sides = drawn("side", 100, limits(3, 10, 50, 0.5))
+    assert all(len(r) == 1 and (r[0][0] == 0) != (r[0][1] == 100) for r in sides)
+    assert 100 < sum(r[0][0] == 0 for r in sides) < 200
+    assert {e - s for [(s, e)] in sides} == set(range(10, 51))
+
+
 def test_boundary_uses_the_shortest_length():
     for regions in drawn("boundary", 100, limits(3, 2, 50, 1.0)):
         assert regions

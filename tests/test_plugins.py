@@ -1,4 +1,4 @@
-"""One file and one line make a head, a splice pattern, an augmentation, a distortion, a system."""
+"""One file and one line: a head, a pattern, an augmentation, a distortion, an attack, a system."""
 
 import os
 import shutil
@@ -14,6 +14,7 @@ from mixframe.audio.augmentations import AUGMENTATIONS
 from mixframe.audio.distortions import DISTORTIONS
 from mixframe.audio.splicing.patterns import PATTERNS
 from mixframe.models.heads import HEADS
+from mixframe.training.adversarial import ATTACKS
 from mixframe.training.systems import SYSTEMS
 
 PACKAGE = Path(mixframe.__file__).parent
@@ -211,6 +212,41 @@ with TemporaryDirectory() as folder:
 """
 
 
+ATTACK = """
+from typing import Literal
+
+from mixframe.training.adversarial.attack import Attack
+
+
+class Silence(Attack):
+    kind: Literal["silence"]
+
+    def search(self, objective, waves, rngs):
+        return [wave * 0 for wave in waves]
+"""
+USE_ATTACK = """
+import sys
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from mixframe.training.adversarial import AnyAttack
+
+values = {
+    "kind": "silence", "target": "any", "ball": {"norm": "snr", "snr_db": 0.0},
+    "expectation": {"draws": 1, "shift_ms": 0.0, "gain_db": 0.0, "noise_db": 0.0},
+}
+section = TypeAdapter(AnyAttack).validate_python(values)
+assert section.model_dump() == values
+assert "torch" not in sys.modules
+
+from mixframe.training.adversarial.moves import attack
+
+[made] = attack(None, [np.ones(5, dtype=np.float32)], ["spoof"], section, [None])
+assert made.tolist() == [0.0] * 5
+"""
+
+
 ADDITIONS = {
     "head": (
         "models/heads",
@@ -235,6 +271,12 @@ ADDITIONS = {
         '"quieter": "quieter.Quieter",',
         ("quieter.py", DISTORTION),
         USE_DISTORTION,
+    ),
+    "attack": (
+        "training/adversarial",
+        '"silence": "silence.Silence",',
+        ("silence.py", ATTACK),
+        USE_ATTACK,
     ),
     "system": (
         "training/systems",
@@ -271,6 +313,7 @@ def test_a_plug_in_is_one_file_and_one_line(tmp_path, addition):
         (PATTERNS, "name"),
         (AUGMENTATIONS, "kind"),
         (DISTORTIONS, "kind"),
+        (ATTACKS, "kind"),
         (SYSTEMS, "kind"),
     ],
 )

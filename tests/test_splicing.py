@@ -54,7 +54,7 @@ def table_of(lengths, speakers=3):
 @given(
     lengths=st.lists(st.integers(400, 40_000), min_size=4, max_size=20),
     seed=st.integers(0, 1000),
-    pattern=st.sampled_from(["regions", "short", "long", "periodic", "boundary"]),
+    pattern=st.sampled_from(["regions", "short", "long", "periodic", "boundary", "side"]),
     speaker=st.sampled_from(["same", "different", "any"]),
     injector=st.sampled_from(["bonafide", "spoof", "any"]),
 )

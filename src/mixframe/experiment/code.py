@@ -37,6 +37,7 @@ PLUGINS = (
     "mixframe.corpora.kinds",
     "mixframe.models.heads",
     "mixframe.audio.splicing.patterns",
+    "mixframe.training.adversarial",
     "mixframe.training.systems",
 )
 """Modules that list others of their package, of which a preset chooses some."""

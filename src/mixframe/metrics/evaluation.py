@@ -172,6 +172,19 @@ def _intervals(
 TWO_LEVELS = ("eer_both_low", "eer_both_high", "eer_sd_trials", "eer_sd_training")
 
 
+def spread(values: FloatArray, n_units: int, level: float) -> tuple[float, float]:
+    """Return the interval of a mean rate: over trials, and over trainings where there are several.
+
+    Args:
+        values: (runs, 1 + resamples) fractions.
+    """
+    both = two_level([values], n_units)
+    if both is None:
+        return bootstrap.interval(values.mean(axis=0), level)
+    low, high = np.clip(both.interval(level), 0, 1).tolist()
+    return low, high
+
+
 def _two_levels(values: FloatArray, n_units: int, level: float) -> dict[str, float]:
     """Return the interval of a mean EER over trials and trainings, and what each varies it by.
 
@@ -242,55 +255,81 @@ def differences(systems: Mapping[str, Sequence[pd.DataFrame]], settings: Setting
         the number of pairs. supported: both corrected p-values are at most 1 - level; reason: why
         it is not (one training, trials, trainings), "" where it is.
     """
-    eers: dict[str, FloatArray] = {}
+    rates: dict[str, FloatArray] = {}
     n_units = 0
     if len(systems) > 1:
         values = resample(systems, [EER], for_pairs(len(systems), settings))
-        eers = {system: metrics[EER.key] for system, metrics in values.items()}
+        rates = {system: metrics[EER.key] for system, metrics in values.items()}
         n_units = count_units(next(iter(systems.values()))[0], settings)
-    return compared(eers, n_units, settings.level)
+    return all_pairs(rates, n_units, settings.level)
 
 
 def for_pairs(n_systems: int, settings: Settings) -> Settings:
     """Return settings with as many resamples as p-values of all pairs need."""
     n_pairs = n_systems * (n_systems - 1) // 2
-    needed = ceil(4 * n_pairs / (1 - settings.level))
-    return replace(settings, resamples=max(settings.resamples, needed))
+    return replace(settings, resamples=enough_resamples(settings, n_pairs))
 
 
-def compared(eers: Mapping[str, FloatArray], n_units: int, level: float) -> pd.DataFrame:
+def all_pairs(rates: Mapping[str, FloatArray], n_units: int, level: float) -> pd.DataFrame:
     """Return what `differences` does, of rates on the same resamples.
 
     Args:
-        eers: (runs, 1 + resamples) of each system.
+        rates: (runs, 1 + resamples) of each system.
         n_units: units that were resampled.
     """
-    alpha = 1 - level
-    columns = ["first", "second", "difference", "trials_low", "trials_high", "trials_p"]
-    columns += ["low", "high", "p_value", "sd_trials", "sd_training"]
-    rows = []
-    for first, second in combinations(eers, 2):
-        means = [eers[system].mean(axis=0) for system in (first, second)]
-        trials = bootstrap.difference(means[0], means[1], level)
-        row = {
-            "first": first,
-            "second": second,
-            "difference": trials["difference"],
-            "trials_low": trials["low"],
-            "trials_high": trials["high"],
-            "trials_p": trials["p_value"],
-        }
-        both = two_level([eers[first] - eers[second]], n_units)
-        if both is not None:
-            low, high = both.interval(level)
-            row |= {"low": low, "high": high, "p_value": both.p_value}
-            row |= {"sd_trials": both.trials**0.5, "sd_training": both.training**0.5}
-        rows.append(row)
-    pairs = pd.DataFrame(rows, columns=columns)
+    rows = [
+        {"first": first, "second": second, **compared(rates[first], rates[second], n_units, level)}
+        for first, second in combinations(rates, 2)
+    ]
+    return judged(rows, ["first", "second"], 1 - level)
+
+
+def enough_resamples(settings: Settings, n_tests: int) -> int:
+    """Return how many resamples p-values need that are corrected for so many tests."""
+    return max(settings.resamples, ceil(4 * n_tests / (1 - settings.level)))
+
+
+COMPARED = ("difference", "trials_low", "trials_high", "trials_p")
+COMPARED_TRAININGS = ("low", "high", "p_value", "sd_trials", "sd_training")
+"""Keys of `compared`, and those that several trainings add."""
+
+
+def compared(first: FloatArray, second: FloatArray, n_units: int, level: float) -> dict[str, float]:
+    """Compare a metric of two systems, or of one in two conditions.
+
+    Args:
+        first, second: (runs, 1 + resamples) as of `resample`, paired by training and by resample.
+        n_units: number of units that were resampled.
+
+    Returns:
+        the keys of `COMPARED`, and with several runs those of `COMPARED_TRAININGS`; see
+        `differences`.
+    """
+    trials = bootstrap.difference(first.mean(axis=0), second.mean(axis=0), level)
+    ends = (trials["low"], trials["high"], trials["p_value"])
+    row = dict(zip(COMPARED, (trials["difference"], *ends), strict=True))
+    both = two_level([first - second], n_units)
+    if both is not None:
+        parts = (both.p_value, both.trials**0.5, both.training**0.5)
+        row |= zip(COMPARED_TRAININGS, (*both.interval(level), *parts), strict=True)
+    return row
+
+
+def judged(rows: Sequence[Mapping[str, Any]], names: Sequence[str], alpha: float) -> pd.DataFrame:
+    """Say which of several differences are supported, corrected for being several.
+
+    Args:
+        rows: each with `names`, what is compared, and the keys of `compared`.
+
+    Returns:
+        the rows, with trials_p_holm, p_holm, supported and reason: see `differences`.
+    """
+    pairs = pd.DataFrame(rows, columns=[*names, *COMPARED, *COMPARED_TRAININGS])
     by_trials = bootstrap.holm(pairs["trials_p"].tolist())
     known = not pairs["p_value"].isna().any()
     by_both = bootstrap.holm(pairs["p_value"].tolist()) if known else [np.nan] * len(pairs)
     reasons = [_reason(*p, alpha) for p in zip(by_trials, by_both, strict=True)]
+    columns = list(pairs)
     pairs.insert(columns.index("trials_p") + 1, "trials_p_holm", by_trials)
     pairs.insert(columns.index("p_value") + 2, "p_holm", by_both)
     return pairs.assign(supported=[reason == "" for reason in reasons], reason=reasons)

@@ -111,7 +111,7 @@ def _of_set(
     if n_units > 1:
         for key in (RANGE, f"{min(evaluate.resolutions):g}"):
             eers = {name: mine[key] for name, mine in rates.items()}
-            pairs = evaluation.compared(eers, n_units, how.level)
+            pairs = evaluation.all_pairs(eers, n_units, how.level)
             differences += [
                 {"rate": key, **{str(k): None if v != v else v for k, v in pair.items()}}
                 for pair in pairs.to_dict("records")

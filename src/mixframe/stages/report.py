@@ -10,7 +10,7 @@ the intervals of gaps and reductions its scores and manifest, which the pipeline
 where they are there.
 Writes: results/<preset>/report.html and results/<preset>/figures/{det, histograms, calibration,
 attacks, codecs, spliced, variants, curves, localisation, regions, votes, embeddings, similarity,
-dag}.{png, svg, csv}.
+robustness, degradation, dag}.{png, svg, csv}.
 """
 
 from dataclasses import replace

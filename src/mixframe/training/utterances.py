@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mixframe.audio import manifest
-from mixframe.audio.io import SAMPLE_RATE, Reader
+from mixframe.audio.io import SAMPLE_RATE, Reader, Waveform
 from mixframe.metrics import detection
 from mixframe.models.detector import BONAFIDE, SPOOF, Detector
 from mixframe.training.data import Batch, crop, draws, pad
@@ -65,6 +65,12 @@ class UtteranceTask:
 
     def batch(self, numbers: range) -> Batch:
         """Return crops of the utterances of some draws with their classes."""
+        waves, classes = self._crops(numbers)
+        padded, lengths = pad(waves, self.model.backbone)
+        return Batch(padded, lengths, classes)
+
+    def _crops(self, numbers: range) -> tuple[list[Waveform], Tensor]:
+        """Return the crops of some draws, (n_i,) each, and their (B,) classes."""
         longest = int(self._params.crop_seconds * SAMPLE_RATE)
         waves, items = [], []
         for draw in numbers:
@@ -78,8 +84,7 @@ class UtteranceTask:
             rng = np.random.default_rng([self._seed, 3, draw])
             waves.append(self._params.augment.apply(wave, rng))
             items.append(item)
-        padded, lengths = pad(waves, self.model.backbone)
-        return Batch(padded, lengths, torch.from_numpy(self._labels[items]))
+        return waves, torch.from_numpy(self._labels[items])
 
     def weight(self, batch: Batch) -> float:
         """Return the summed class weights."""

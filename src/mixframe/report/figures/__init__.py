@@ -14,11 +14,13 @@ from mixframe.report.figures import (
     codecs,
     curves,
     dag,
+    degradation,
     det,
     embeddings,
     histograms,
     localisation,
     regions,
+    robustness,
     similarity,
     spliced,
     variants,
@@ -39,6 +41,8 @@ FIGURES: dict[str, Callable[[Collected], Drawing]] = {
     "votes": votes.figure,
     "embeddings": embeddings.figure,
     "similarity": similarity.figure,
+    "robustness": robustness.figure,
+    "degradation": degradation.figure,
     "dag": dag.figure,
 }
 """By the name of the files."""

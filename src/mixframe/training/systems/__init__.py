@@ -16,6 +16,7 @@ SYSTEMS: dict[str, type[System]] = sections(
         "lfcc": "lfcc.Lfcc",
         "localiser": "localiser.FrameSystem",
         "frames": "frames.Frames",
+        "adversarial": "adversarial.Adversarial",
     },
 )
 """The kinds of system by the name that a preset gives."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from mixframe.base.progress import is_main, progress
 from mixframe.base.schema import AtLeast0, Positive
 from mixframe.metrics import detection
 from mixframe.training.systems.system import Fitted, Scorer, System, Work
+
+if TYPE_CHECKING:
+    from torchaudio.transforms import LFCC
 
 MIXTURES = "model.safetensors"
 
@@ -104,22 +107,25 @@ def features(
     Returns:
         for each utterance (frames, 3 * n_lfcc) float32.
     """
-    import torchaudio
-
     from mixframe.training.features import Cepstra
 
-    cepstra = Cepstra(
-        torchaudio.transforms.LFCC(
-            SAMPLE_RATE,
-            n_filter=params.n_filter,
-            n_lfcc=params.n_lfcc,
-            speckwargs={"n_fft": params.n_fft, "hop_length": params.hop, "center": False},
-        )
-    )
+    cepstra = Cepstra(transform(params))
     longest = int(max_seconds * SAMPLE_RATE)
     heard = [(ref, min(n, longest)) for ref, n in zip(refs, samples, strict=True)]
     shown = progress(heard, len(heard), what, "utterances") if what else heard
     return [cepstra(read(ref, 0, length)) for ref, length in shown]
+
+
+def transform(params: Lfcc) -> "LFCC":
+    """Return torchaudio's transform of (n,) samples to LFCCs."""
+    import torchaudio
+
+    return torchaudio.transforms.LFCC(
+        SAMPLE_RATE,
+        n_filter=params.n_filter,
+        n_lfcc=params.n_lfcc,
+        speckwargs={"n_fft": params.n_fft, "hop_length": params.hop, "center": False},
+    )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ PATTERNS: dict[str, type[Pattern]] = sections(
         "long": "long.LongRegion",
         "periodic": "periodic.PeriodicRegions",
         "boundary": "boundary.BoundaryRegions",
+        "side": "side.SideRegion",
     },
 )
 """The patterns by the name that a preset gives."""
