@@ -14,6 +14,7 @@ import pandas as pd
 
 from mixframe.base.files import read_json, write_text
 from mixframe.experiment.layout import Layout
+from mixframe.experiment.scored import localiser_name
 
 FROZEN = "-freeze-convolutions"
 """Ends the name of a system that differs in this from the one without the ending."""
@@ -46,22 +47,22 @@ def freezing(summary: dict[str, Any], pairs: pd.DataFrame) -> str:
     return _markdown(["system", "frozen", "trained", "difference", "supported"], rows, last=True)
 
 
-def localisers(summary: dict[str, Any], regions: list[dict[str, Any]]) -> str:
+def localisers(summary: dict[str, Any], regions: dict[str, Any]) -> str:
     """Return how well each localiser judges and locates partly spoofed speech, in Markdown."""
     rows = []
-    for entry in regions:
+    for entry in regions["localisers"]:
         if entry["set"] != PARTIAL or entry["system"].endswith(FROZEN):
             continue
         utterance = summary["systems"][entry["system"]]["sets"][PARTIAL]
         located = [entry["segments"]["0.02"], entry["segments"]["0.16"], entry["range"]]
         rows.append(
             [
-                entry["system"],
+                localiser_name(entry["stage"], entry["system"]),
                 _interval(utterance["eer"], utterance["eer_both_low"], utterance["eer_both_high"]),
                 *(_interval(part["eer"], part["low"], part["high"]) for part in located),
             ]
         )
-    return _markdown(["system", "utterance EER", "20 ms EER", "160 ms EER", "range EER"], rows)
+    return _markdown(["localiser", "utterance EER", "20 ms EER", "160 ms EER", "range EER"], rows)
 
 
 def _interval(value: float, low: float, high: float) -> str:
