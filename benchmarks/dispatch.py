@@ -90,7 +90,9 @@ def results(folder: Path, variables: dict[str, str]) -> dict[str, str]:
     if run.returncode:
         sys.exit(run.stderr)
     root = folder / "results" / PRESET
-    return {str(p.relative_to(root)): sha256_file(p) for p in root.rglob("*") if p.is_file()}
+    paths = {str(p.relative_to(root)): p for p in root.rglob("*") if p.is_file()}
+    # `mixframe use` leaves the hashes of the code, which are no results.
+    return {name: sha256_file(p) for name, p in paths.items() if not name.startswith("code")}
 
 
 def main() -> None:
@@ -108,7 +110,7 @@ def main() -> None:
             where = Counter(path.partition("/")[0] for path in other)
             shown = ", ".join(f"{part} {count}" for part, count in where.items())
             seconds = time.perf_counter() - start
-            print(f"{name}: {len(other)} of {len(here)} files differ ({shown}), {seconds:.0f} s")
+            print(f"{name}: {len(other)} of {len(here)} files differ, {seconds:.0f} s; {shown}")
             report[name] = other
     print(json.dumps({"files": len(here), "differ": report}))
 

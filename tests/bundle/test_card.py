@@ -90,18 +90,20 @@ def test_the_card_says_that_wavlm_needs_mixframe(bundle, tmp_path):
     assert "WavLM" not in card(bundle("lora"))
 
 
-def test_commit_lock_and_missing_calibration_are_said(bundle, tmp_path):
+def test_commit_lock_native_training_and_missing_calibration_are_said(bundle, tmp_path):
     shutil.copytree(bundle("lora"), tmp_path / "copy")
-    made_by = {"commit": "c" * 40, "dvc_lock": "d" * 64}
+    made_by = {"commit": "c" * 40, "dvc_lock": "d" * 64, "isa": "native"}
     contents = changed(read_contents(tmp_path / "copy"), made_by=made_by, calibration=None)
     write_card(tmp_path / "copy", contents, "mit", {})
     text = card(tmp_path / "copy")
     assert f"git commit of the experiment: {'c' * 40}" in text
     assert f"sha256 of its dvc.lock: {'d' * 64}" in text
     assert "It has no calibration" in text
+    assert "instruction set of the training: native, chosen by the processor" in text
     before = card(bundle("lora"))
     assert "log-likelihood ratio" in before
     assert "git commit" not in before
+    assert "chosen by the processor" not in before
 
 
 def test_no_name_of_the_data_breaks_the_card(bundle, tmp_path):
