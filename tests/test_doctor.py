@@ -224,6 +224,14 @@ def test_the_peak_memory_is_that_of_the_block():
     del held
 
 
+def test_other_programs_are_named(monkeypatch):
+    monkeypatch.setattr(doctor.machine, "fingerprint", list)
+    monkeypatch.setattr(hardware, "load", lambda: 100.0)
+    assert "load 100.0: other programs" in doctor.machine_lines(COMPUTE)[-1]
+    monkeypatch.setattr(hardware, "load", lambda: 0.0)
+    assert not any("load" in line for line in doctor.machine_lines(COMPUTE))
+
+
 def test_a_corpus_that_does_not_fit_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     preset = read_preset("asvspoof5_mfpt", ROOT)

@@ -8,8 +8,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # A copy, for building leaves folders behind.
-git -C "$root" ls-files -co --exclude-standard -z | tar -C "$root" --null --files-from - \
-    --exclude 'tests' --exclude 'results' --ignore-failed-read -cf - | (mkdir "$work/tree" && tar -C "$work/tree" -xf -)
+mkdir "$work/tree"
+git -C "$root" ls-files -co --exclude-standard -z -- . ':!results' ':!tests' |
+    tar -C "$root" --null --files-from - --ignore-failed-read -cf - | tar -C "$work/tree" -xf -
 (cd "$work/tree" && uv build --quiet --python "$python" --out-dir "$work/dist")
 ls "$work/dist"
 
@@ -27,7 +28,10 @@ for folder in "${folders[@]}"; do
 done
 export PATH="$work/bin" DVC_NO_ANALYTICS=1
 unset PYTHONPATH
-! command -v cc gcc g++ clang
+if command -v cc gcc g++ clang; then
+    echo "a compiler is on the PATH" >&2
+    exit 1
+fi
 
 for built in "$work"/dist/*; do
     rm -rf "$work/environment" "$work/x"
@@ -59,7 +63,10 @@ END
         mixframe evaluate scores.txt --keys keys.txt
         mixframe dag | tail -1
         mixframe doctor --help | head -3
-        ! python -c "import pyworld" 2>/dev/null
+        if python -c "import pyworld" 2>/dev/null; then
+            echo "pyworld is among the core's packages" >&2
+            exit 1
+        fi
     )
     echo "$(basename "$built"): works"
 done

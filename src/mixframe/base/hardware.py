@@ -42,6 +42,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def load() -> float:
+    """Return how many processes wanted a core in the last minute; 0 where it is not told."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
 def memory_gib() -> float:
     """Return the memory of the machine; 0 where the system does not say."""
     try:

@@ -160,7 +160,12 @@ def machine_lines(compute: Compute) -> list[str]:
         lines.append("no GPU: everything is computed on the CPU")
     elif not _on_gpu(compute):
         lines.append("the GPU is not used: compute.device says so, or torch does not see it")
-    return [*lines, machine.verdict(machine.fingerprint())]
+    lines.append(machine.verdict(machine.fingerprint()))
+    if (load := hardware.load()) > hardware.cores() / 2:
+        lines.append(
+            f"load {load:.1f}: other programs compute, and a forecast is of what they leave"
+        )
+    return lines
 
 
 def _on_gpu(compute: Compute) -> bool:
