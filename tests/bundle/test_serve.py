@@ -30,6 +30,7 @@ from tests import chromium
 from tests.conftest import tone
 
 MAX_MB, MAX_SECONDS = 0.5, 3.0
+RULE = Rule(min_region=0.0, frame_prior=0.5)
 
 
 @dataclass
@@ -77,7 +78,7 @@ def server(
     bundle: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     detector = Detector.load(bundle("mfpt"))
-    app = application(detector, Rule(min_region=0.0), "127.0.0.1", MAX_MB, MAX_SECONDS)
+    app = application(detector, RULE, "127.0.0.1", MAX_MB, MAX_SECONDS)
     listening = socket.create_server(("127.0.0.1", 0))
     running = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -101,7 +102,7 @@ def wav(seconds: float, seed: int = 1) -> bytes:
 def test_the_endpoint_says_what_detect_says(server: Served) -> None:
     status, answer = server.upload("/detect", wav(2.0))
     assert status == 200
-    expected, _ = analyse(server.detector, io.BytesIO(wav(2.0)), "a.wav", Rule(min_region=0.0))
+    expected, _ = analyse(server.detector, io.BytesIO(wav(2.0)), "a.wav", RULE)
     assert json.loads(answer) == json.loads(expected.model_dump_json())
 
 
