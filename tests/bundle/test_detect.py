@@ -16,12 +16,15 @@ from scipy.special import expit
 
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE, read
-from mixframe.bundle.analysis import Rule, TooLong, analyse, excerpts
+from mixframe.bundle import page
+from mixframe.bundle.analysis import Region, Rule, TooLong, analyse, excerpts
 from mixframe.bundle.detector import Detector
 from mixframe.bundle.inputs import listed
+from mixframe.bundle.page import Player
 from mixframe.cli import main
 from mixframe.metrics import scorefiles
 from mixframe.metrics.decisions import PRIOR
+from tests import chromium
 from tests.bundle.build import EVAL, FILES
 from tests.bundle.test_stream import bad_files
 from tests.conftest import tone
@@ -327,16 +330,16 @@ def test_drawings_and_page(bundle: Bundle, speech: Path, tmp_path: Path) -> None
     evil = "<img src=x onerror=alert(1)>.wav"
     soundfile.write(other / evil, wave, SAMPLE_RATE)
     (other / "bad.wav").write_text("no")
-    plots, page = tmp_path / "plots", tmp_path / "page.html"
+    plots, made = tmp_path / "plots", tmp_path / "page.html"
     model = bundle("mfpt")
-    ran = run(speech, other, "--model", model, "--plot", plots, "--html", page, *EVERY_REGION)
+    ran = run(speech, other, "--model", model, "--plot", plots, "--html", made, *EVERY_REGION)
     assert ran.exit_code == 1
     names = ["a.wav", "a.wav-2", "b.wav", "long.wav", evil]
-    made = {path.name for path in plots.iterdir()}
-    assert made == {f"{name}.{suffix}" for name in names for suffix in ("png", "svg")}
+    drawn = {path.name for path in plots.iterdir()}
+    assert drawn == {f"{name}.{suffix}" for name in names for suffix in ("png", "svg")}
     assert (plots / "a.wav.png").read_bytes() != (plots / "a.wav-2.png").read_bytes()
     assert (plots / "a.wav.png").read_bytes().startswith(b"\x89PNG")
-    text = page.read_text()
+    text = made.read_text()
     assert "<img" not in text
     assert "&lt;img src=x" in text
     addresses = re.findall(r"""(?:src|href)=["']([^"']*)""", text)
@@ -352,11 +355,41 @@ def test_drawings_and_page(bundle: Bundle, speech: Path, tmp_path: Path) -> None
     assert "neither libsndfile nor FFmpeg" in text
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_in_a_browser(
+    bundle: Bundle,
+    speech: Path,
+    browser: chromium.Browser,
+    tmp_path: Path,
+    scheme: str,
+    width: int,
+) -> None:
+    made = tmp_path / "page.html"
+    assert run(speech, "--model", bundle("mfpt"), "--html", made, *EVERY_REGION).exit_code == 0
+    browser.open(made, width, 844, scheme)
+    lengths = "[...document.querySelectorAll('audio')].map(sound => sound.duration || 0)"
+    browser.wait(f"{lengths}.every(Boolean)")
+    assert browser.value(lengths) == pytest.approx([0.5, 0.8, 2.5], abs=0.01)
+    assert browser.value("document.documentElement.scrollWidth") == width
+    assert browser.value("document.querySelectorAll('.verdict').length") == 3
+    assert browser.complaints(made.absolute().as_uri()) == []
+
+
+def test_regions_without_a_player_cannot_be_pressed(bundle: Bundle, speech: Path) -> None:
+    detector = Detector.load(bundle("mfpt"))
+    with (speech / "long.wav").open("rb") as file:
+        result, seen = analyse(detector, file, "long", Rule())
+    spans = ((0.0, 0.5), (2.0, 2.5))
+    regions = [Region(start=start, end=end, score=1.0) for start, end in spans]
+    result = result.model_copy(update={"regions": regions})
+    buttons = re.findall(r"<button[^>]*>", page.card(result, seen, [Player(0.0, 1.0, "data:,")]))
+    assert ["disabled" in button for button in buttons] == [False, True]
+
+
 def test_a_long_recording_is_on_the_page_in_parts(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speech: Path
 ) -> None:
-    from mixframe.bundle import page
-
     monkeypatch.setattr(page, "WHOLE_SECONDS", 1.0)
     detector = Detector.load(bundle("mfpt"))
     with (speech / "long.wav").open("rb") as file:
