@@ -169,7 +169,8 @@ class Preset(Section):
                 f"report.localiser = {self.report.localiser!r}: expected one of "
                 f"{', '.join(self.posttrain)}"
             )
-        if problem := _misplaced(self.grid, self.finetune):
+        fuse = self.evaluate.fuse
+        if problem := _misplaced(self.grid, self.finetune) or _unfused(self.grid, fuse):
             raise ValueError(problem)
         return self
 
@@ -210,9 +211,11 @@ def check_grid(grid: Grid, preset: Preset) -> None:
     """Check that every system of a grid is in the preset and starts where the grid says.
 
     Raises:
-        MixframeError: the first system that does not, what its encoder is and what it should be.
+        MixframeError: the first system that does not, what its encoder is and what it should be; or
+            a fused row of systems that are not in the grid.
     """
-    if problem := _misplaced(grid, preset.finetune):
+    problem = _misplaced(grid, preset.finetune) or _unfused(grid, preset.evaluate.fuse)
+    if problem:
         raise MixframeError(problem)
 
 
@@ -236,6 +239,19 @@ def _misplaced(grid: Grid, finetune: Mapping[str, AnySystem]) -> str | None:
         if not fits:
             actual = f"encoder {system.starts_from}" if system.starts_from else system.kind
             return f"finetune.{name} has {actual}, but its place in the grid wants {expected}"
+    return None
+
+
+def _unfused(grid: Grid, fuse: Mapping[str, list[str]]) -> str | None:
+    """Say which fused row cannot be made of the systems of a grid, if there is one."""
+    for name, systems in fuse.items():
+        if name in grid.system:
+            return f"evaluate.fuse.{name}: there is a system of this name; expected another"
+        if len(set(systems)) < len(systems) or not set(systems) <= set(grid.system):
+            return (
+                f"evaluate.fuse.{name} = {systems}: expected different ones of grid.system, "
+                f"{', '.join(grid.system)}"
+            )
     return None
 
 
