@@ -125,6 +125,43 @@ class Browser:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
+    def complaints(self, own: str) -> list[str]:
+        """Return what a page may not do: requests other than for `own...`, errors, console output.
+
+        A request for data: is none.
+        """
+        asked = [p["request"]["url"] for p in self.reported("Network.requestWillBeSent")]
+        said = self.reported("Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+        logged = [p["entry"]["text"] for p in self.reported("Log.entryAdded")]
+        return [*(u for u in asked if not u.startswith(("data:", own))), *map(str, said), *logged]
+
+    def choose(self, selector: str, *files: Path) -> None:
+        """Choose files in an input field."""
+        root = self("DOM.getDocument")["root"]["nodeId"]
+        node = self("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self("DOM.setFileInputFiles", nodeId=node, files=[str(file.absolute()) for file in files])
+
+    def click(self, selector: str) -> None:
+        """Click on an element as a person does: playing sound needs that."""
+        into = "scrollIntoView({block: 'center', behavior: 'instant'})"
+        self.value(f"document.querySelector({selector!r}).{into}")
+        box = f"document.querySelector({selector!r}).getBoundingClientRect()"
+        x, y = self.value(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")
+        for kind in ("mousePressed", "mouseReleased"):
+            self("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def wait(self, expression: str) -> Any:
+        """Return the first value of a JavaScript expression that counts as true.
+
+        Raises:
+            AssertionError: there is none in 30 seconds.
+        """
+        deadline = time.monotonic() + 30
+        while not (value := self.value(expression)):
+            assert time.monotonic() < deadline, expression
+            time.sleep(0.05)
+        return value
+
     def reported(self, *methods: str) -> list[dict[str, Any]]:
         """Return the parameters of the events of these kinds."""
         return [e["params"] for e in self.events if e.get("method") in methods]

@@ -77,7 +77,7 @@ def test_other_systems_stand_beside(bundle):
 def test_the_card_says_what_the_bundle_has(bundle, system, peft, frames):
     text = card(bundle(system))
     assert ("from peft import PeftModel" in text) == peft
-    assert ("counts as injected" in text) == frames
+    assert ("Frames are judged by a running median of" in text) == frames
     assert ("does not say where" in text) != frames
 
 

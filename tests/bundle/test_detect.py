@@ -12,19 +12,27 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
+from scipy.special import expit
 
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE, read
-from mixframe.bundle.analysis import Rule, TooLong, analyse, excerpts
+from mixframe.bundle import page
+from mixframe.bundle.analysis import Region, Rule, TooLong, analyse, excerpts
 from mixframe.bundle.detector import Detector
 from mixframe.bundle.inputs import listed
+from mixframe.bundle.page import Player
 from mixframe.cli import main
 from mixframe.metrics import scorefiles
+from mixframe.metrics.decisions import PRIOR
+from tests import chromium
 from tests.bundle.build import EVAL, FILES
 from tests.bundle.test_stream import bad_files
 from tests.conftest import tone
 
 Bundle = Callable[[str], Path]
+
+EVERY_REGION = ("--min-region", 0, "--frame-prior", 0.5)
+"""Options with which detectors of random weights see some."""
 
 
 def run(*arguments: object, stdin: str | None = None) -> Result:
@@ -95,18 +103,25 @@ def test_the_timeline_is_that_of_the_frames(bundle: Bundle, speech: Path) -> Non
     wave, _ = soundfile.read(speech / "b.wav", dtype="float32")
     frames = detector.contents.frames
     assert frames is not None
-    over = detector.frames(wave) >= frames.threshold
+    evidence = frames.evidence(detector.frames(wave))
+    prior = float(expit(-np.median(evidence)))
+    over = evidence >= frames.cut(prior)
+    assert 0 < over.mean() < 1
     covered = np.zeros_like(over)
     middles = detector.frame_times(len(over)).mean(axis=1)
-    result = detected(speech / "b.wav", "--model", model, "--min-region", 0)["b.wav"]
+    options = [speech / "b.wav", "--model", model, "--frame-prior", prior]
+    result = detected(*options, "--min-region", 0)["b.wav"]
     for region in result["regions"]:
         inside = (middles >= region["start"]) & (middles < region["end"])
-        assert region["score"] == pytest.approx(detector.frames(wave)[inside].mean(), abs=1e-5)
+        assert region["score"] == pytest.approx(evidence[inside].mean(), abs=1e-5)
         covered |= inside
     assert np.array_equal(covered, over)
-    longer = detected(speech / "b.wav", "--model", model, "--min-region", 9)["b.wav"]
-    assert longer["regions"] == []
-    every = detected(speech / "b.wav", "--model", model, "--frame-threshold", -99)["b.wav"]
+    longest = max(region["end"] - region["start"] for region in result["regions"])
+    assert detected(*options, "--min-region", longest + 0.01)["b.wav"]["regions"] == []
+    own = frames.shortest * detector.grid.hop / SAMPLE_RATE
+    kept = [r for r in result["regions"] if r["end"] - r["start"] >= own - 1e-9]
+    assert detected(*options)["b.wav"]["regions"] == kept
+    every = detected(speech / "b.wav", "--model", model, "--frame-prior", 1 - 1e-9)["b.wav"]
     assert [(r["start"], r["end"]) for r in every["regions"]] == [(0.0, 0.8)]
     assert detected(speech / "b.wav", "--model", bundle("lora"))["b.wav"]["regions"] is None
 
@@ -212,17 +227,18 @@ def test_csv_rttm_and_json_agree(
     names = ["=1+1 a.wav", "long.wav", "bad.wav"]
     out = {kind: tmp_path / f"out.{kind}" for kind in ("json", "csv", "rttm")}
     options = [part for kind, path in out.items() for part in (f"--{kind}", path)]
-    ran = run(*names, "--model", bundle("mfpt"), "--min-region", 0, *options)
+    ran = run(*names, "--model", bundle("mfpt"), *EVERY_REGION, *options)
     assert ran.exit_code == 1
     value = json.loads(out["json"].read_text())
     assert value["model"]["name"] == "mfpt"
+    assert value["model"]["frames"]["prior"] == PRIOR
     assert value["rule"] == {
         "prior": 0.5,
         "cost_accept": 1.0,
         "cost_reject": 1.0,
         "pool": "min",
         "min_region": 0.0,
-        "frame_threshold": None,
+        "frame_prior": 0.5,
         "threshold": 0.0,
     }
     rows = list(csv.DictReader(out["csv"].open()))
@@ -314,16 +330,16 @@ def test_drawings_and_page(bundle: Bundle, speech: Path, tmp_path: Path) -> None
     evil = "<img src=x onerror=alert(1)>.wav"
     soundfile.write(other / evil, wave, SAMPLE_RATE)
     (other / "bad.wav").write_text("no")
-    plots, page = tmp_path / "plots", tmp_path / "page.html"
+    plots, made = tmp_path / "plots", tmp_path / "page.html"
     model = bundle("mfpt")
-    ran = run(speech, other, "--model", model, "--plot", plots, "--html", page, "--min-region", 0)
+    ran = run(speech, other, "--model", model, "--plot", plots, "--html", made, *EVERY_REGION)
     assert ran.exit_code == 1
     names = ["a.wav", "a.wav-2", "b.wav", "long.wav", evil]
-    made = {path.name for path in plots.iterdir()}
-    assert made == {f"{name}.{suffix}" for name in names for suffix in ("png", "svg")}
+    drawn = {path.name for path in plots.iterdir()}
+    assert drawn == {f"{name}.{suffix}" for name in names for suffix in ("png", "svg")}
     assert (plots / "a.wav.png").read_bytes() != (plots / "a.wav-2.png").read_bytes()
     assert (plots / "a.wav.png").read_bytes().startswith(b"\x89PNG")
-    text = page.read_text()
+    text = made.read_text()
     assert "<img" not in text
     assert "&lt;img src=x" in text
     addresses = re.findall(r"""(?:src|href)=["']([^"']*)""", text)
@@ -339,15 +355,45 @@ def test_drawings_and_page(bundle: Bundle, speech: Path, tmp_path: Path) -> None
     assert "neither libsndfile nor FFmpeg" in text
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_in_a_browser(
+    bundle: Bundle,
+    speech: Path,
+    browser: chromium.Browser,
+    tmp_path: Path,
+    scheme: str,
+    width: int,
+) -> None:
+    made = tmp_path / "page.html"
+    assert run(speech, "--model", bundle("mfpt"), "--html", made, *EVERY_REGION).exit_code == 0
+    browser.open(made, width, 844, scheme)
+    lengths = "[...document.querySelectorAll('audio')].map(sound => sound.duration || 0)"
+    browser.wait(f"{lengths}.every(Boolean)")
+    assert browser.value(lengths) == pytest.approx([0.5, 0.8, 2.5], abs=0.01)
+    assert browser.value("document.documentElement.scrollWidth") == width
+    assert browser.value("document.querySelectorAll('.verdict').length") == 3
+    assert browser.complaints(made.absolute().as_uri()) == []
+
+
+def test_regions_without_a_player_cannot_be_pressed(bundle: Bundle, speech: Path) -> None:
+    detector = Detector.load(bundle("mfpt"))
+    with (speech / "long.wav").open("rb") as file:
+        result, seen = analyse(detector, file, "long", Rule())
+    spans = ((0.0, 0.5), (2.0, 2.5))
+    regions = [Region(start=start, end=end, score=1.0) for start, end in spans]
+    result = result.model_copy(update={"regions": regions})
+    buttons = re.findall(r"<button[^>]*>", page.card(result, seen, [Player(0.0, 1.0, "data:,")]))
+    assert ["disabled" in button for button in buttons] == [False, True]
+
+
 def test_a_long_recording_is_on_the_page_in_parts(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speech: Path
 ) -> None:
-    from mixframe.bundle import page
-
     monkeypatch.setattr(page, "WHOLE_SECONDS", 1.0)
     detector = Detector.load(bundle("mfpt"))
     with (speech / "long.wav").open("rb") as file:
-        for rule in (Rule(min_region=0.0), Rule(min_region=9.0)):
+        for rule in (Rule(min_region=0.0, frame_prior=0.5), Rule(min_region=9.0)):
             result, _ = analyse(detector, file, "long", rule)
             sounds = page.players(file, result)
             if result.regions:

@@ -22,7 +22,7 @@ from mixframe.bundle.detector import Detector
 from mixframe.bundle.writing import write_bundle
 from mixframe.cli import main
 from mixframe.experiment.layout import HELDOUT
-from mixframe.metrics import calibration, detection, scorefiles
+from mixframe.metrics import calibration, decisions, detection, scorefiles
 from mixframe.metrics.frames import frame_threshold
 from tests.bundle.build import EVAL, FILES, SYSTEMS
 from tests.conftest import tone
@@ -93,7 +93,18 @@ def test_what_bundle_json_says_comes_from_the_results(project, bundle):
     assert detector.llr(0.3) == pytest.approx(float(fitted(0.3)))
     frames = pd.read_parquet(project / FILES.frames("mfpt"))
     heldout = frames[frames["set"] == HELDOUT]
-    assert contents.frames.threshold == -frame_threshold(heldout)
+    rule = contents.frames
+    assert rule.threshold == -frame_threshold(heldout)
+    labels = [one == 1 for one in heldout["labels"]]
+    logits = [-one for one in heldout["scores"]]
+    chosen = decisions.fit(labels, logits, rule.threshold, 0.05, 0.5)
+    fitted = chosen.calibration
+    assert (rule.prior, rule.smooth, rule.shortest) == (0.05, chosen.smooth, chosen.shortest)
+    assert (rule.calibration.slope, rule.calibration.offset) == (fitted.slope, fitted.offset)
+    expected = fitted(decisions.smoothed(logits[0], rule.smooth))
+    np.testing.assert_array_equal(rule.evidence(logits[0]), expected)
+    assert rule.cut() == pytest.approx(np.log(19))
+    assert rule.cut(0.5) == 0
     figures = contents.evaluated[EVAL]
     assert (figures.eer, figures.low, figures.high, figures.trials) == (0.125, 0.05, 0.25, 12)
     assert contents.trained_on.utterances == 12
@@ -113,6 +124,23 @@ def test_scores_that_do_not_overlap_leave_no_calibration(project, tmp_path, monk
     contents = write_bundle("lora", None, None, tmp_path / "bundle", "unknown")
     assert contents.calibration is None
     assert Detector.load(tmp_path / "bundle", "cpu").llr(1.0) is None
+
+
+def test_frames_that_do_not_overlap_leave_the_threshold_of_held_out_splices(
+    project, tmp_path, monkeypatch
+):
+    copy = tmp_path / "project"
+    shutil.copytree(project, copy)
+    monkeypatch.chdir(copy)
+    frames = pd.read_parquet(FILES.frames("mfpt"))
+    frames["scores"] = [1.5 - 2.0 * labels for labels in frames["labels"]]
+    frames.to_parquet(FILES.frames("mfpt"))
+    rule = write_bundle("mfpt", None, None, tmp_path / "bundle", "unknown").frames
+    assert rule.calibration is None
+    assert -1.5 <= rule.threshold <= 0.5
+    assert rule.cut(0.001) == rule.cut(0.9) == 0
+    level = rule.threshold + 0.25
+    np.testing.assert_allclose(rule.evidence(np.full(9, level)), 0.25)
 
 
 def test_without_the_training_audio_its_level_is_left_out(project, tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import socket
 import sys
@@ -30,6 +29,7 @@ from tests import chromium
 from tests.conftest import tone
 
 MAX_MB, MAX_SECONDS = 0.5, 3.0
+RULE = Rule(min_region=0.0, frame_prior=0.5)
 
 
 @dataclass
@@ -77,7 +77,7 @@ def server(
     bundle: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     detector = Detector.load(bundle("mfpt"))
-    app = application(detector, Rule(min_region=0.0), "127.0.0.1", MAX_MB, MAX_SECONDS)
+    app = application(detector, RULE, "127.0.0.1", MAX_MB, MAX_SECONDS)
     listening = socket.create_server(("127.0.0.1", 0))
     running = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -101,7 +101,7 @@ def wav(seconds: float, seed: int = 1) -> bytes:
 def test_the_endpoint_says_what_detect_says(server: Served) -> None:
     status, answer = server.upload("/detect", wav(2.0))
     assert status == 200
-    expected, _ = analyse(server.detector, io.BytesIO(wav(2.0)), "a.wav", Rule(min_region=0.0))
+    expected, _ = analyse(server.detector, io.BytesIO(wav(2.0)), "a.wav", RULE)
     assert json.loads(answer) == json.loads(expected.model_dump_json())
 
 
@@ -263,28 +263,92 @@ def test_without_the_extra_it_says_how_to_get_it(
     assert "pip install 'mixframe[serve]'" in run("--model", bundle("mfpt"))
 
 
+SOUND = """(sound => sound && sound.duration)(document.querySelector(".card audio"))"""
+SAID = 'document.querySelector("#status").textContent'
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_in_a_browser(
     server: Served, browser: chromium.Browser, tmp_path: Path, scheme: str, width: int
 ) -> None:
-    browser.open(f"http://127.0.0.1:{server.port}/", width, 844, scheme)
+    own = f"http://127.0.0.1:{server.port}/"
+    browser.open(own, width, 844, scheme)
     (tmp_path / "a.wav").write_bytes(wav(1.0))
-    root = browser("DOM.getDocument")["root"]["nodeId"]
-    node = browser("DOM.querySelector", nodeId=root, selector="#choose")["nodeId"]
-    browser("DOM.setFileInputFiles", nodeId=node, files=[os.fspath(tmp_path / "a.wav")])
-    loaded = """new Promise(done => {
-      const look = () => {
-        const audio = document.querySelector(".card audio");
-        audio && audio.duration ? done(audio.duration) : setTimeout(look, 50);
-      };
-      look();
-    })"""
-    assert browser.value(loaded) == pytest.approx(1.0, abs=0.01)
+    browser.choose("#choose", tmp_path / "a.wav")
+    assert browser.wait(SOUND) == pytest.approx(1.0, abs=0.01)
     assert browser.value('document.querySelector(".verdict").textContent') in ("spoof", "bona fide")
     assert browser.value("document.documentElement.scrollWidth") == width
-    asked = [p["request"]["url"] for p in browser.reported("Network.requestWillBeSent")]
+    ground = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+    # Everything that is meant to be pressed lies inside the window.
+    right = (
+        "[...document.querySelectorAll('button, audio')].map(e => e.getBoundingClientRect().right)"
+    )
+    assert max(browser.value(right)) <= width
+    assert browser.complaints(own) == []
+
+
+def test_a_region_is_played_and_no_more(
+    server: Served, browser: chromium.Browser, tmp_path: Path
+) -> None:
     own = f"http://127.0.0.1:{server.port}/"
-    assert {url for url in asked if not url.startswith(("data:", own))} == set()
-    assert browser.reported("Runtime.exceptionThrown", "Runtime.consoleAPICalled") == []
-    assert [p["entry"]["text"] for p in browser.reported("Log.entryAdded")] == []
+    browser.open(own, 390, 844, "light")
+    (tmp_path / "a.wav").write_bytes(wav(2.5))
+    browser.choose("#choose", tmp_path / "a.wav")
+    browser.wait(SOUND)
+    start, end = browser.value(
+        "(b => [Number(b.dataset.start), Number(b.dataset.end)])(document.querySelector('.play'))"
+    )
+    browser.value(
+        """document.querySelector(".card audio").addEventListener(
+          "play", event => { window.from = event.target.currentTime; })"""
+    )
+    browser.click(".play")
+    assert browser.wait("window.from !== undefined && [window.from]") == [
+        pytest.approx(start, abs=0.02)
+    ]
+    stopped = browser.wait("(s => s.paused && s.currentTime)(document.querySelector('audio'))")
+    assert end <= stopped <= end + 0.6
+    assert browser.value("document.querySelector('.playhead').hidden") is False
+    assert browser.complaints(own) == []
+
+
+def test_the_page_refuses_a_gigabyte_without_sending_it(
+    server: Served, browser: chromium.Browser, tmp_path: Path
+) -> None:
+    own = f"http://127.0.0.1:{server.port}/"
+    browser.open(own, 1280, 844, "light")
+    with (tmp_path / "huge.wav").open("wb") as file:
+        file.truncate(1_000_000_000)
+    start = time.monotonic()
+    browser.choose("#choose", tmp_path / "huge.wav")
+    assert browser.wait(SAID) == "huge.wav: larger than 0.5 MB."
+    assert time.monotonic() - start < 5
+    methods = [p["request"]["method"] for p in browser.reported("Network.requestWillBeSent")]
+    assert "POST" not in methods
+    assert browser.complaints(own) == []
+
+
+def test_two_pages_at_a_time_are_both_answered(
+    server: Served, browser: chromium.Browser, tmp_path: Path
+) -> None:
+    own = f"http://127.0.0.1:{server.port}/"
+    browser.open(own, 1280, 844, "light")
+    (tmp_path / "a.wav").write_bytes(wav(2.0, 1))
+    browser.choose("#choose", tmp_path / "a.wav")
+    status, answer = server.upload("/card", wav(2.0, 2), name="b.wav")
+    assert status == 200
+    assert b"b.wav" in answer
+    assert browser.wait("(h => h && h.textContent)(document.querySelector('.card h2'))") == "a.wav"
+    assert browser.complaints(own) == []
+
+
+def test_a_bad_upload_says_why_on_the_page(
+    server: Served, browser: chromium.Browser, tmp_path: Path
+) -> None:
+    browser.open(f"http://127.0.0.1:{server.port}/", 390, 844, "dark")
+    (tmp_path / "notes.wav").write_text("Dear diary")
+    browser.choose("#choose", tmp_path / "notes.wav")
+    browser.wait(f"{SAID}.startsWith('notes.wav: neither libsndfile nor FFmpeg')")
+    assert browser.value("document.querySelectorAll('.card').length") == 0

@@ -39,16 +39,16 @@ class Rule(BaseModel, frozen=True):
         cost_accept: above 0, of taking a spoof for bona fide (c_fa of ASVspoof's plans).
         cost_reject: above 0, of taking bona fide for spoof (c_miss).
         pool: the file's score is the lowest of its windows' (min), or their mean.
-        min_region: shortest region of the timeline, seconds.
-        frame_threshold: logit from which a frame counts as spliced in; None for the bundle's.
+        min_region: shortest region of the timeline, seconds; None for the bundle's.
+        frame_prior: share of spliced speech that is expected, in (0, 1); None for the bundle's.
     """
 
     prior: float = 0.5
     cost_accept: float = 1.0
     cost_reject: float = 1.0
     pool: Literal["min", "mean"] = "min"
-    min_region: float = 0.16
-    frame_threshold: float | None = None
+    min_region: float | None = None
+    frame_prior: float | None = None
 
     @property
     def threshold(self) -> float:
@@ -70,7 +70,10 @@ class Window(BaseModel, frozen=True):
 
 
 class Region(BaseModel, frozen=True):
-    """Where something was spliced in: seconds, and the mean logit of its frames."""
+    """Where something was spliced in: seconds, and the mean evidence of its frames.
+
+    That is a natural log-likelihood ratio of spliced in to not, `mixframe.bundle.contents.Frames`.
+    """
 
     start: float
     end: float
@@ -115,14 +118,12 @@ class Picture:
     Attributes:
         overview: envelope and spectrogram.
         times: (T,) seconds, the middles of the frames; T = 0 without a frame classifier.
-        probability: (T,) that a frame was spliced in.
-        threshold: probability from which a frame counts.
+        probability: (T,) that a frame was spliced in, at the prior of frames; it counts from 0.5.
     """
 
     overview: Overview
     times: npt.NDArray[np.float64]
     probability: npt.NDArray[np.float64]
-    threshold: float
 
 
 class Analysis:
@@ -218,30 +219,25 @@ class Analysis:
 
     def picture(self) -> Picture:
         """Return what a drawing needs, after all steps."""
-        threshold = self._frame_threshold
-        if threshold is None:
-            return Picture(self._overview, np.zeros(0), np.zeros(0), 0.5)
-        logits = self._timeline.logits()
-        times = self._detector.frame_times(len(logits)).mean(axis=1)
-        return Picture(self._overview, times, expit(logits), float(expit(threshold)))
+        frames = self._detector.contents.frames
+        if frames is None:
+            return Picture(self._overview, np.zeros(0), np.zeros(0))
+        evidence = frames.evidence(self._timeline.logits())
+        times = self._detector.frame_times(len(evidence)).mean(axis=1)
+        return Picture(self._overview, times, expit(evidence - frames.cut(self._rule.frame_prior)))
 
     def _regions(self) -> list[Region] | None:
-        threshold = self._frame_threshold
-        if threshold is None:
-            return None
-        logits = self._timeline.logits()
-        times = self._detector.frame_times(len(logits))
-        shortest, seconds = self._rule.min_region, self._conditions.seconds
-        kept = regions(logits, times, threshold, shortest, seconds)
-        return [Region(start=start, end=end, score=score) for start, end, score in kept]
-
-    @property
-    def _frame_threshold(self) -> float | None:
-        """The logit from which a frame counts; None without a frame classifier."""
-        frames, given = self._detector.contents.frames, self._rule.frame_threshold
+        frames, rule = self._detector.contents.frames, self._rule
         if frames is None:
             return None
-        return frames.threshold if given is None else given
+        evidence = frames.evidence(self._timeline.logits())
+        times = self._detector.frame_times(len(evidence))
+        shortest = rule.min_region
+        if shortest is None:
+            shortest = frames.shortest * self._hop / SAMPLE_RATE
+        cut_at, seconds = frames.cut(rule.frame_prior), self._conditions.seconds
+        kept = regions(evidence, times, cut_at, shortest, seconds)
+        return [Region(start=start, end=end, score=score) for start, end, score in kept]
 
     def _blocks(self) -> Iterator[Waveform]:
         for block in self._stream.blocks():

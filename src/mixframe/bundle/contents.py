@@ -15,11 +15,16 @@ The folder:
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Final, Literal
 
+from numpy.typing import ArrayLike
 from pydantic import AfterValidator, Field
 
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file, read_json, sha256_file
 from mixframe.base.schema import Count, Positive, Section, Share, validate
+from mixframe.metrics import decisions
+from mixframe.metrics.calibration import Affine
+from mixframe.metrics.decisions import smoothed
+from mixframe.metrics.detection import FloatArray
 from mixframe.models.params import Encoder
 from mixframe.training.params import Score
 from mixframe.training.systems import AnySystem
@@ -45,20 +50,53 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Calibration(Section):
-    """Natural log-likelihood ratio of bona fide = slope * score + offset; fitted on dev scores."""
+    """Natural log-likelihood ratio = slope * score + offset; fitted on the development set."""
 
     slope: float
     offset: float
+
+    def llr(self, scores: ArrayLike) -> FloatArray:
+        """Return the log-likelihood ratios of scores, float64 of their shape."""
+        return Affine(self.slope, self.offset)(scores)
 
 
 class Frames(Section):
     """What judges frames: the frame classifier, or the head of a system of kind frames.
 
     Attributes:
-        threshold: the logit from which a frame counts as injected: at the EER of held-out splices.
+        threshold: logit at the EER of held-out splices, where injected frames are as many as the
+            splice policy makes them.
+        prior: share of injected frames that is expected in a recording.
+        smooth: frames of a running median of logits; chosen on held-out splices at `prior`.
+        shortest: frames of the shortest region, chosen likewise.
+        calibration: of smoothed logits, to natural log-likelihood ratios of injected to not;
+            fitted on held-out splices, None where their classes do not overlap.
     """
 
     threshold: float
+    prior: Annotated[float, Field(gt=0, lt=1)]
+    smooth: Positive
+    shortest: Positive
+    calibration: Calibration | None
+
+    def evidence(self, logits: ArrayLike) -> FloatArray:
+        """Return how likely each of (T,) frames is injected, (T,) float64.
+
+        It is the log-likelihood ratio of a running median of logits; without calibration, how far
+        that is above `threshold`.
+        """
+        heard = smoothed(logits, self.smooth)
+        return heard - self.threshold if self.calibration is None else self.calibration.llr(heard)
+
+    def cut(self, prior: float | None = None) -> float:
+        """Return the evidence from which a frame counts as injected, at equal costs.
+
+        Args:
+            prior: None for that of the bundle; without calibration it counts for nothing.
+        """
+        if self.calibration is None:
+            return 0.0
+        return decisions.cut(self.prior if prior is None else prior)
 
 
 class Spread(Section):
@@ -140,7 +178,7 @@ class Contents(Section):
         system: the preset's finetune section of this system.
         encoder, score: the preset's sections of that name.
         seed: of the training.
-        calibration: None where the dev scores of the classes do not overlap.
+        calibration: of bona fide to spoof; None where the dev scores of the classes do not overlap.
         threshold: raw score at the EER of the dev set; higher scores count as bona fide.
         frames: None where nothing judges frames.
         evaluated: figures by evaluation set.

@@ -11,6 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
 ABOVE_0 = click.FloatRange(0, min_open=True)
+SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 SPOOFED = 3
 """Exit code of --fail-on-spoof."""
 
@@ -27,7 +28,7 @@ def model_options(function: F) -> F:
         ),
         click.option(
             "--prior",
-            type=click.FloatRange(0, 1, min_open=True, max_open=True),
+            type=SHARE,
             default=0.5,
             show_default=True,
             help="Probability of spoof before anything is heard.",
@@ -56,14 +57,12 @@ def model_options(function: F) -> F:
         click.option(
             "--min-region",
             type=click.FloatRange(0),
-            default=0.16,
-            show_default=True,
-            help="Shortest region of the timeline, seconds.",
+            help="Shortest region of the timeline, seconds; default: the bundle's.",
         ),
         click.option(
-            "--frame-threshold",
-            type=float,
-            help="Logit from which a frame counts as spliced in; default: the bundle's.",
+            "--frame-prior",
+            type=SHARE,
+            help="Share of spliced speech that is expected; default: the bundle's.",
         ),
         click.option(
             "--device",

@@ -18,7 +18,6 @@ from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
 from mixframe.base.tensors import load_tensors
 from mixframe.bundle.contents import CLASSIFIER, ENCODER, Contents, read_contents
-from mixframe.metrics.calibration import Affine
 from mixframe.models import backbone as backbones
 from mixframe.models.backbone import Backbone
 from mixframe.models.detector import ADAPTER, HEAD
@@ -125,7 +124,7 @@ class Detector:
         None where the bundle has no calibration.
         """
         given = self.contents.calibration
-        return None if given is None else float(Affine(given.slope, given.offset)(score))
+        return None if given is None else float(given.llr(score))
 
     @property
     def has_frames(self) -> bool:
@@ -139,8 +138,8 @@ class Detector:
             wave, rate: as for `score`.
 
         Returns:
-            (T,) float32; higher = more likely injected. `contents.frames.threshold` is the logit
-            from which a frame counts as injected.
+            (T,) float32; higher = more likely injected. `contents.frames` makes decisions of them:
+            frames whose `evidence` is at `cut` or above count as injected.
 
         Raises:
             MixframeError: as `score`, or the bundle has no frame classifier.

@@ -29,6 +29,12 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--torchscript", type=PATH, metavar="FILE", help="Write the whole detector for torch alone too."
 )
+@click.option(
+    "--transformers",
+    type=PATH,
+    metavar="FOLDER",
+    help="Write it as AutoModelForAudioClassification with code of its own too.",
+)
 @click.option("--dry-run", is_flag=True, help="With --push: list what would go, upload nothing.")
 def export(
     system: str | None,
@@ -38,17 +44,20 @@ def export(
     license_name: str,
     push: str | None,
     torchscript: Path | None,
+    transformers: Path | None,
     dry_run: bool,
 ) -> None:
     """Write a trained system as a bundle: one folder that works without the project.
 
-    `mixframe detect FILE --model FOLDER` hears with it. Without --system, --push and --torchscript
-    take a bundle that is there already.
+    `mixframe detect FILE --model FOLDER` hears with it. Without --system, --push, --torchscript and
+    --transformers take a bundle that is there already.
     """
     if dry_run and not push:
         raise click.UsageError("--dry-run goes with --push OWNER/NAME")
-    if system is None and not push and not torchscript:
-        raise click.UsageError("give --system NAME; --push and --torchscript take a bundle as well")
+    if system is None and not (push or torchscript or transformers):
+        raise click.UsageError(
+            "give --system NAME; --push, --torchscript and --transformers take a bundle as well"
+        )
     if torchscript:
         from mixframe.bundle.script import check_new, write_script
 
@@ -61,6 +70,11 @@ def export(
     if torchscript:
         write_script(folder, torchscript)
         click.echo(f"{torchscript}: (n,) samples at 16 kHz to a score")
+    if transformers:
+        from mixframe.bundle.classifier import write_classifier
+
+        write_classifier(folder, transformers)
+        click.echo(f"{transformers}: AutoModelForAudioClassification")
     if push:
         from mixframe.bundle.pushing import listing, upload
 

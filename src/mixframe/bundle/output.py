@@ -107,7 +107,9 @@ def json_of(
     Args:
         under: verdicts under distortions by file; without them the key is not there.
     """
-    said = contents.model_dump(mode="json", include={"name", "title", "trained_on", "evaluated"})
+    said = contents.model_dump(
+        mode="json", include={"name", "title", "trained_on", "evaluated", "frames"}
+    )
     value: dict[str, Any] = {
         "model": {**said, "threshold": contents.threshold},
         "rule": {**rule.model_dump(), "threshold": rule.threshold},
@@ -137,7 +139,7 @@ def csv_of(results: Sequence[Result]) -> str:
 def rttm_of(results: Sequence[Result]) -> str:
     """Return the regions as RTTM (NIST, Rich Transcription 2009): a line each.
 
-    The speaker's name is `spoof`, the confidence the mean logit of the region's frames. Spaces in
+    The speaker's name is `spoof`, the confidence the region's score. Spaces in
     file names become underscores, because they separate fields.
     """
     lines = [

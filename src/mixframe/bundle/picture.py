@@ -21,8 +21,8 @@ MOST_POINTS = 1500
 def draw_recording(result: Result, seen: Picture) -> Figure:
     """Draw a recording.
 
-    The frame curve is the probability that a frame was spliced in; without a frame classifier
-    there are two panels.
+    The frame curve is the probability that a frame was spliced in, regions are where it is over
+    one half for long enough; without a frame classifier there are two panels.
     """
     panels = 3 if seen.times.size else 2
     with draw.style():
@@ -88,7 +88,7 @@ def _spectrogram(axis: Axes, overview: Overview) -> None:
 def _curve(axis: Axes, seen: Picture) -> None:
     step = -(-seen.times.size // MOST_POINTS)
     starts = np.arange(0, seen.times.size, step)
-    axis.axhline(seen.threshold, color=draw.MUTED, linewidth=0.8, dashes=(4, 2))
+    axis.axhline(0.5, color=draw.MUTED, linewidth=0.8, dashes=(4, 2))
     axis.plot(
         seen.times[starts], np.maximum.reduceat(seen.probability, starts), color=draw.BLUE, lw=1.2
     )

@@ -73,7 +73,7 @@ class Timeline:
 
 
 def regions(
-    logits: npt.NDArray[np.floating],
+    evidence: npt.NDArray[np.floating],
     times: npt.NDArray[np.float64],
     threshold: float,
     min_seconds: float,
@@ -82,19 +82,19 @@ def regions(
     """Return the runs of frames that count as injected.
 
     Args:
-        logits: (T,); higher = more likely injected.
+        evidence: (T,); higher = more likely injected.
         times: (T, 2) seconds, from where to where each frame counts.
-        threshold: the logit from which a frame counts.
+        threshold: the evidence from which a frame counts.
         min_seconds: shorter runs are left out.
         seconds: of the recording; at its ends a region reaches them.
 
     Returns:
-        start and end in seconds and the mean logit of each, in order.
+        start and end in seconds and the mean evidence of each, in order.
     """
     kept = []
-    for first, last in segments(logits >= threshold):
+    for first, last in segments(evidence >= threshold):
         start = 0.0 if first == 0 else float(times[first, 0])
-        end = seconds if last == len(logits) else min(seconds, float(times[last - 1, 1]))
+        end = seconds if last == len(evidence) else min(seconds, float(times[last - 1, 1]))
         if end - start >= min_seconds - 1e-9:
-            kept.append((start, end, float(logits[first:last].mean())))
+            kept.append((start, end, float(evidence[first:last].mean())))
     return kept

@@ -36,7 +36,7 @@ from mixframe.bundle.folders import new_folder
 from mixframe.experiment.layout import HELDOUT, Layout
 from mixframe.experiment.params import Preset, lookup
 from mixframe.experiment.scored import read_trainings
-from mixframe.metrics import calibration, detection, scorefiles
+from mixframe.metrics import calibration, decisions, detection, scorefiles
 from mixframe.metrics.frames import frame_threshold, read_frames
 from mixframe.metrics.tables import span
 from mixframe.models import backbone as backbones
@@ -200,15 +200,11 @@ def _contents(source: _Source, files: dict[str, str]) -> Contents:
     dev = read_trainings(layout, table, source.name, "dev", [layout.seed])[0]
     bonafide, spoof = scorefiles.by_class(dev)
     fitted = calibration.fit(bonafide, spoof)
-    affine = None
-    if fitted is not None:
-        affine = Calibration(slope=fitted.slope, offset=fitted.offset)
     frames = None
     if source.frame_scores is not None:
         scores = read_frames(*source.frame_scores)
-        # Scores of frames are minus their logits.
-        threshold = -frame_threshold(scores[scores["set"] == HELDOUT])
-        frames = Frames(threshold=threshold)
+        heldout = scores[scores["set"] == HELDOUT]
+        frames = _frames(heldout, preset.evaluate.segment_iou)
     return Contents(
         format=FORMAT,
         name=source.name,
@@ -217,7 +213,7 @@ def _contents(source: _Source, files: dict[str, str]) -> Contents:
         encoder=preset.encoder,
         score=preset.score,
         seed=layout.seed,
-        calibration=affine,
+        calibration=_calibration(fitted),
         threshold=detection.eer_threshold(bonafide, spoof),
         frames=frames,
         trained_on=_trained_on(source, table[table["set"] == "train"]),
@@ -229,6 +225,26 @@ def _contents(source: _Source, files: dict[str, str]) -> Contents:
             isa=source.isa,
         ),
         files=files,
+    )
+
+
+def _calibration(fitted: calibration.Affine | None) -> Calibration | None:
+    return None if fitted is None else Calibration(slope=fitted.slope, offset=fitted.offset)
+
+
+def _frames(heldout: pd.DataFrame, min_iou: float) -> Frames:
+    """Return the rule for frames, chosen on the scores of held-out splices."""
+    # Scores of frames are minus their logits.
+    threshold = -frame_threshold(heldout)
+    labels = [one == 1 for one in heldout["labels"]]
+    logits = [-one for one in heldout["scores"]]
+    decision = decisions.fit(labels, logits, threshold, decisions.PRIOR, min_iou)
+    return Frames(
+        threshold=threshold,
+        prior=decisions.PRIOR,
+        smooth=decision.smooth,
+        shortest=decision.shortest,
+        calibration=_calibration(decision.calibration),
     )
 
 

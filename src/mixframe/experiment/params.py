@@ -191,7 +191,12 @@ class Preset(Section):
                 f"report.localiser = {self.report.localiser!r}: expected one of "
                 f"{', '.join(self.posttrain)}"
             )
-        if problem := _misplaced(self.grid, self.finetune) or _unheard(self.grid, self.robustness):
+        problem = (
+            _misplaced(self.grid, self.finetune)
+            or _unheard(self.grid, self.robustness)
+            or _unfused(self.grid, self.evaluate.fuse)
+        )
+        if problem:
             raise ValueError(problem)
         return self
 
@@ -242,9 +247,15 @@ def check_grid(grid: Grid, preset: Preset) -> None:
 
     Raises:
         MixframeError: the first system that does not, what its encoder is and what it should be; or
-            what section robustness lists and the grid has not.
+            what section robustness lists and the grid has not; or a fused row of systems that are
+            not in the grid.
     """
-    if problem := _misplaced(grid, preset.finetune) or _unheard(grid, preset.robustness):
+    problem = (
+        _misplaced(grid, preset.finetune)
+        or _unheard(grid, preset.robustness)
+        or _unfused(grid, preset.evaluate.fuse)
+    )
+    if problem:
         raise MixframeError(problem)
 
 
@@ -309,6 +320,19 @@ def _misplaced(grid: Grid, finetune: Mapping[str, AnySystem]) -> str | None:
         if not fits:
             actual = f"encoder {system.starts_from}" if system.starts_from else system.kind
             return f"finetune.{name} has {actual}, but its place in the grid wants {expected}"
+    return None
+
+
+def _unfused(grid: Grid, fuse: Mapping[str, list[str]]) -> str | None:
+    """Say which fused row cannot be made of the systems of a grid, if there is one."""
+    for name, systems in fuse.items():
+        if name in grid.system:
+            return f"evaluate.fuse.{name}: there is a system of this name; expected another"
+        if len(set(systems)) < len(systems) or not set(systems) <= set(grid.system):
+            return (
+                f"evaluate.fuse.{name} = {systems}: expected different ones of grid.system, "
+                f"{', '.join(grid.system)}"
+            )
     return None
 
 

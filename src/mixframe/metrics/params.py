@@ -35,9 +35,12 @@ class Evaluate(Section):
         segment_iou: overlap from which a predicted segment counts as found.
         resolutions: seconds of the segments whose EER says where speech is spoofed (PartialSpoof,
             Zhang et al., 2021).
+        fuse: rows of the result table that are no systems: by name, the systems of the grid whose
+            scores are fused by logistic regression on the set dev (`mixframe.metrics.fusion`).
     """
 
     costs: Costs
     bootstrap: Bootstrap
     segment_iou: Annotated[float, Field(gt=0, le=1)]
     resolutions: Annotated[list[Above0], Field(min_length=1)]
+    fuse: dict[str, Annotated[list[str], Field(min_length=2)]] = Field({})

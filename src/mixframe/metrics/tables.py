@@ -47,7 +47,7 @@ def table(summary: Mapping[str, Any]) -> list[list[Cell]]:
     An EER is in percent with its interval, `2.31` and `[1.52, 3.20]`; of several seeds it is the
     mean with its standard deviation, `2.31 ± 0.40`, and the interval is of trials and trainings.
     """
-    sets, systems = summary["sets"], summary["systems"]
+    sets, systems = summary["sets"], _rows(summary)
     rows = [[Cell(name) for name in ("system", *sets, "frame EER", "trained / all parameters")]]
     for system, entry in systems.items():
         row = [Cell(system)]
@@ -64,6 +64,11 @@ def table(summary: Mapping[str, Any]) -> list[list[Cell]]:
     return rows
 
 
+def _rows(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the tables have rows of: the systems, and below them what is fused of them."""
+    return {**summary["systems"], **summary.get("fused", {})}
+
+
 def _interval(figures: Mapping[str, Any]) -> str:
     ends = span(figures)
     return "" if ends is None else f"[{percent(ends[0])}, {percent(ends[1])}]"
@@ -76,7 +81,7 @@ def novelty_table(summary: Mapping[str, Any]) -> list[list[Cell]]:
     """
     columns = [(name, kind) for name in summary["sets"] for kind in ("known", "unknown")]
     rows = [[Cell(text) for text in ("attacks", *(f"{n}, {kind}" for n, kind in columns))]]
-    for system, entry in summary["systems"].items():
+    for system, entry in _rows(summary).items():
         row = [Cell(system)]
         for name, kind in columns:
             figures = entry["sets"][name][kind]
@@ -89,7 +94,7 @@ def novelty_table(summary: Mapping[str, Any]) -> list[list[Cell]]:
 def split_table(summary: Mapping[str, Any]) -> list[list[Cell]]:
     """Return what trials and training vary each mean EER by, in points, the header first."""
     rows = [[Cell(text) for text in ("trials / training", *summary["sets"])]]
-    for system, entry in summary["systems"].items():
+    for system, entry in _rows(summary).items():
         row = [Cell(system)]
         for name in summary["sets"]:
             parts = (entry["sets"][name][f"eer_sd_{part}"] for part in ("trials", "training"))

@@ -1,5 +1,8 @@
 """Stage summary: the result table of all systems, and which of their differences are supported.
 
+A row that the preset fuses (`evaluate.fuse`) is fitted to the dev scores of each training, and is
+in the table alone.
+
 A difference is supported where it survives other trials, and other trials and trainings together;
 with one seed none is.
 
@@ -8,9 +11,11 @@ preset's `evaluate` section and `seed`, the grid.
 Writes: results/<preset>/summary/{summary.json, comparisons.csv, table.md, table.tex}.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mixframe.audio import manifest
@@ -18,7 +23,7 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.files import read_object, write_json, write_text
 from mixframe.experiment.params import Grid
 from mixframe.experiment.scored import read_runs, settings
-from mixframe.metrics import evaluation
+from mixframe.metrics import evaluation, fusion
 from mixframe.metrics.tables import latex, markdown
 from mixframe.stages.card import read_card
 from mixframe.stages.context import Context, running
@@ -58,6 +63,11 @@ def run(context: Context, grid: Grid) -> None:
         ]
         if missing:
             raise MixframeError(f"no figures for {', '.join(missing)}; run `dvc repro`")
+        if preset.evaluate.fuse:
+            summary["fused"] = {
+                name: _fused(context, grid, members, [systems[member] for member in members])
+                for name, members in preset.evaluate.fuse.items()
+            }
         table = manifest.read(files.manifest, grid.set)
         how = settings(preset.evaluate, preset.seed, context.compute.workers)
         compared = pd.concat(
@@ -73,3 +83,52 @@ def run(context: Context, grid: Grid) -> None:
         write_json(files.summary, summary)
         write_text(files.table, markdown(summary))
         write_text(files.table_latex, latex(summary))
+
+
+def _fused(
+    context: Context, grid: Grid, members: Sequence[str], entries: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the row of a fusion, fitted on dev for each seed; `entries` are those of its members.
+
+    Raises:
+        MixframeError: dev scores are separated without an error; as `fusion.fit`.
+    """
+    files, preset = context.files, context.preset
+    table = manifest.read(files.manifest, ["train", "dev", *grid.set])
+    trained = table.loc[(table["set"] == "train") & (table["label"] == "spoof"), "attack"]
+    how = settings(preset.evaluate, preset.seed, context.compute.workers)
+
+    def runs(name: str) -> list[pd.DataFrame]:
+        """Return the trials of a set, a table a seed, with a column of scores a member."""
+        by_member = [read_runs(files, table, member, name, grid) for member in members]
+        return [
+            one[0].assign(**{str(i): run["score"].to_numpy() for i, run in enumerate(one)})
+            for one in zip(*by_member, strict=True)
+        ]
+
+    columns = [str(number) for number in range(len(members))]
+    fitted = []
+    for run in runs("dev"):
+        bonafide = (run["label"] == "bonafide").to_numpy()
+        scores = run[columns].to_numpy(np.float64)
+        fitted.append(fusion.fit(scores[bonafide], scores[~bonafide]))
+    sets = {}
+    for name in grid.set:
+        scored = [
+            run.assign(score=fused(run[columns].to_numpy(np.float64)))
+            for run, fused in zip(runs(name), fitted, strict=True)
+        ]
+        pooled = evaluation.pooled(scored, how)
+        sets[name] = {
+            **evaluation.brief(pooled),
+            **evaluation.by_novelty(scored, set(trained), how),
+        }
+    return {
+        "systems": list(members),
+        "weights": [list(fused.weights) for fused in fitted],
+        "offsets": [fused.offset for fused in fitted],
+        "trainable_parameters": sum(entry["trainable_parameters"] for entry in entries),
+        "total_parameters": sum(entry["total_parameters"] for entry in entries),
+        "sets": sets,
+        "frames": {},
+    }
