@@ -152,6 +152,7 @@ SECTION = {
         "loud": {"kind": "level", "gain_db": 6.0},
         "louder": {"kind": "level", "gain_db": 12.0},
     },
+    "adversarial": {},
     "curves": {"level": {"axis": "dB", "strengths": {"loud": 6.0, "louder": 12.0}}},
 }
 
