@@ -504,7 +504,8 @@ def params(section: str | None, preset: str | None, count: bool) -> None:
         return
     values: Any = value_of(read_preset(name), section or "")
     if isinstance(values, Section):
-        values = values.model_dump()
+        # The keys of a preset that may be left out are.
+        values = values.model_dump(exclude_defaults=True)
     elif isinstance(values, dict):
         values = {key: v.model_dump() if isinstance(v, Section) else v for key, v in values.items()}
     click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip())

@@ -94,9 +94,10 @@ def text_of(results: Sequence[Result], under: Mapping[str, Sequence[Verdict]]) -
         turned = [v.condition for v in judged if v.decision != result.decision]
         scores = [(v.score, v.condition) for v in judged if v.score is not None]
         (low, lowest), (high, highest) = min(scores), max(scores)
+        kept = f"{len(judged) - len(turned)} of {len(judged)} conditions"
         lines.append(
-            f"{printable(result.file)}: {result.decision} under {len(judged) - len(turned)} of {len(judged)} "
-            f"conditions; score {low:+.2f} ({lowest}) to {high:+.2f} ({highest})"
+            f"{printable(result.file)}: {result.decision} under {kept}; "
+            f"score {low:+.2f} ({lowest}) to {high:+.2f} ({highest})"
             + (f"; turned by {', '.join(turned)}" if turned else "")
         )
     return "\n".join(lines)
