@@ -481,9 +481,9 @@ def test_what_distortions_do_has_a_section(tmp_path: Path, monkeypatch: pytest.M
     page = context.files.report.read_text(encoding="utf-8")
     section = page[page.index('id="robustness"') : page.index('id="mistakes"')]
     details = read_object(context.files.robust_details(name))
-    for condition, figures in details["conditions"]["lora"].items():
+    for condition, entry in details["conditions"]["lora"].items():
         assert condition in section
-        assert percent(figures["eer"]) in section
+        assert percent(entry["eer"]) in section
     worst = details["systems"]["lora"]["worst"]["condition"]
     assert f"lora under {worst}" in section
     heard = re.findall(r'src="data:audio/flac;base64,([^"]+)"', section)
