@@ -71,7 +71,7 @@ def panel(canvas: FigureBase, title: str, rates: pd.DataFrame) -> None:
     reasons = rates.pivot(index="condition", columns="system", values="reason")
     values, reasons = (t.reindex(index=conditions, columns=systems) for t in (values, reasons))
     axis = canvas.subplots()
-    axis.imshow(values.to_numpy(float), cmap=HEAT.cmap, norm=HEAT.norm, aspect="auto")
+    axis.imshow(HEAT.to_rgba(values.to_numpy(float)), aspect="auto")
     for (row, column), value in np.ndenumerate(values.to_numpy(float)):
         supported = reasons.iloc[row, column] not in (*UNSUPPORTED, "clean")
         colour = cell_colours(value, HEAT)[1]
