@@ -119,7 +119,7 @@ stages:
 
 
 HEARD: dict[str, Any] = {
-    "systems": ["lora"],
+    "systems": ["mfpt"],
     "sets": ["eval_seen"],
     "trials": {"bonafide": 5, "spoof_per_attack": 3},
     "conditions": {
@@ -470,7 +470,7 @@ def test_what_distortions_do_has_a_section(tmp_path: Path, monkeypatch: pytest.M
     plan = pd.read_parquet(context.files.distortion_plan(name))
     score = np.random.default_rng(1).normal(size=len(plan))
     for seed in GRID.seed:
-        path = replace(context.files, seed=seed).robust_scores("lora", name)
+        path = replace(context.files, seed=seed).robust_scores("mfpt", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         plan[["condition", "utterance"]].assign(score=score).to_parquet(path)
     evaluate_robust.run(context, name, GRID)
@@ -478,11 +478,11 @@ def test_what_distortions_do_has_a_section(tmp_path: Path, monkeypatch: pytest.M
     page = context.files.report.read_text(encoding="utf-8")
     section = page[page.index('id="robustness"') : page.index('id="mistakes"')]
     details = read_object(context.files.robust_details(name))
-    for condition, figures in details["conditions"]["lora"].items():
+    for condition, rates in details["conditions"]["mfpt"].items():
         assert condition in section
-        assert percent(figures["eer"]) in section
-    worst = details["systems"]["lora"]["worst"]["condition"]
-    assert f"lora under {worst}" in section
+        assert percent(rates["eer"]) in section
+    worst = details["systems"]["mfpt"]["worst"]["condition"]
+    assert f"mfpt under {worst}" in section
     heard = re.findall(r'src="data:audio/flac;base64,([^"]+)"', section)
     assert len(heard) == (2 if worst == "slow" else 3)
     waves = [soundfile.read(BytesIO(base64.b64decode(one)))[0] for one in heard]
