@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import Normalize
 from matplotlib.figure import FigureBase
 
 from mixframe.report.collect import Collected
@@ -71,7 +72,9 @@ def panel(canvas: FigureBase, title: str, rates: pd.DataFrame) -> None:
     reasons = rates.pivot(index="condition", columns="system", values="reason")
     values, reasons = (t.reindex(index=conditions, columns=systems) for t in (values, reasons))
     axis = canvas.subplots()
-    axis.imshow(values.to_numpy(float), cmap=HEAT.cmap, norm=HEAT.norm, aspect="auto")
+    axis.imshow(
+        values.to_numpy(float), cmap=HEAT.cmap, norm=cast(Normalize, HEAT.norm), aspect="auto"
+    )
     for (row, column), value in np.ndenumerate(values.to_numpy(float)):
         supported = reasons.iloc[row, column] not in (*UNSUPPORTED, "clean")
         colour = cell_colours(value, HEAT)[1]
