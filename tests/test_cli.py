@@ -52,7 +52,7 @@ def test_use_switches_preset_and_grid_and_back_without_a_trace(repository):
     wrong = CliRunner().invoke(main, ["use", "nothing"])
     assert wrong.exit_code == 1
     assert "preset = 'nothing': expected one of " in wrong.stderr
-    assert "demo, robustness, smoke" in wrong.stderr
+    assert "demo, patterns, robustness, smoke" in wrong.stderr
     assert (repository / "params.yaml").read_text() == before
 
 

@@ -206,7 +206,7 @@ def test_yaml_errors_have_their_line(tmp_path):
 
 def test_an_unknown_preset_is_answered_with_those_there_are():
     with pytest.raises(
-        MixframeError, match=r"preset = 'dmeo': expected one of .*demo, robustness, smoke"
+        MixframeError, match=r"preset = 'dmeo': expected one of .*demo, patterns, robustness, smoke"
     ):
         params.read_preset("dmeo", ROOT)
 

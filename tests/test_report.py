@@ -130,6 +130,7 @@ HEARD: dict[str, Any] = {
         "quieter": {"kind": "level", "gain_db": -12.0},
         "slow": {"kind": "stretch", "factor": 1.1},
     },
+    "adversarial": {},
     "curves": {"level": {"axis": "gain, dB", "strengths": {"quiet": -6.0, "quieter": -12.0}}},
 }
 
