@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import torch
 
 from mixframe.audio import manifest
 from mixframe.audio.io import encode_flac, tar_writer
+from mixframe.experiment.params import robust_cells
 from mixframe.models import backbone as backbones
 from mixframe.models.params import Architecture, Encoder
 from tests import chromium
@@ -31,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.get_closest_marker("slow") is None,
         )
     )
+
+
+def choice_of(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return params.yaml for a preset that trains its own systems on its own corpus."""
+    own = dict.fromkeys(("preset", "base", "trained"), name)
+    return {**own, "grid": values["grid"], "robust": robust_cells(values)}
 
 
 def tone(n_samples: int, seed: int, loud: float = 0.1) -> np.ndarray:

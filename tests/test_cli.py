@@ -14,6 +14,7 @@ from dvc.repo import Repo
 from mixframe.base.files import write_json
 from mixframe.cli import main
 from mixframe.experiment.layout import Layout
+from mixframe.experiment.params import read_preset
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,17 +32,27 @@ def repository(tmp_path, monkeypatch):
 def test_use_switches_preset_and_grid_and_back_without_a_trace(repository):
     before = (repository / "params.yaml").read_text()
     # The second one has lists without a system.
-    for name in ("smoke", "asvspoof5_mfpt"):
+    for name in ("smoke", "asvspoof5_mfpt", "robustness"):
         assert CliRunner().invoke(main, ["use", name]).exit_code == 0
         changed = yaml.safe_load((repository / "params.yaml").read_text())
-        preset = yaml.safe_load((repository / "presets" / f"{name}.yaml").read_text())
-        assert changed == {"preset": name, "base": name, "grid": preset["grid"]}
+        preset = read_preset(name)
+        heard = preset.robustness
+        assert changed == {
+            "preset": name,
+            "base": preset.base,
+            "trained": {"robustness": "demo"}.get(name, name),
+            "grid": preset.grid.model_dump(),
+            "robust": {
+                "system": heard.systems if heard else [],
+                "set": heard.sets if heard else [],
+            },
+        }
     assert CliRunner().invoke(main, ["use", "demo"]).exit_code == 0
     assert (repository / "params.yaml").read_text() == before
     wrong = CliRunner().invoke(main, ["use", "nothing"])
     assert wrong.exit_code == 1
     assert "preset = 'nothing': expected one of " in wrong.stderr
-    assert "demo, smoke" in wrong.stderr
+    assert "demo, robustness, smoke" in wrong.stderr
     assert (repository / "params.yaml").read_text() == before
 
 

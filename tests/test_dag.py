@@ -10,6 +10,7 @@ from dvc.repo import Repo
 
 from mixframe.base.errors import MixframeError
 from mixframe.experiment import dag
+from tests.conftest import choice_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,7 +21,7 @@ def pipeline(tmp_path, monkeypatch):
     shutil.copy(ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
     preset = yaml.safe_load((tmp_path / "presets" / "smoke.yaml").read_text())
-    choice = {"preset": "smoke", "base": "smoke", "grid": preset["grid"]}
+    choice = choice_of("smoke", preset)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(choice))
     Repo.init(str(tmp_path), no_scm=True).close()
     monkeypatch.chdir(tmp_path)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from mixframe.base import isa
 from mixframe.cli import main
 from mixframe.experiment import machine
+from tests.conftest import choice_of
 
 LOWER = {
     "ATEN_CPU_CAPABILITY": "default",
@@ -102,7 +103,7 @@ def test_a_preset_that_wants_native_starts_the_stage_anew_without_the_pins(tmp_p
     (tmp_path / "presets" / "smoke.yaml").write_text(smoke.replace("isa: pinned", "isa: native"))
     choice = yaml.safe_load((ROOT / "params.yaml").read_text())
     theirs = yaml.safe_load(smoke)
-    choice |= {"preset": "smoke", "base": "smoke", "grid": theirs["grid"]}
+    choice |= choice_of("smoke", theirs)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(choice))
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from mixframe.base.errors import MixframeError
 from mixframe.cli import main
 from mixframe.experiment import params
+from tests.conftest import choice_of
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(p.stem for p in (ROOT / "presets").glob("*.yaml"))
@@ -24,6 +25,11 @@ def test_every_preset_is_valid_and_every_yaml_key_is_read(name):
     if preset.base != name:
         base = yaml.safe_load((ROOT / "presets" / f"{preset.base}.yaml").read_text())
         written |= {key: base[key] for key in params.BASE_SECTIONS}
+    if preset.trained:
+        theirs = yaml.safe_load((ROOT / "presets" / f"{preset.trained}.yaml").read_text())
+        written |= {key: theirs[key] for key in params.TRAINED_SECTIONS}
+    # Alone among all keys these may be left out.
+    written = {"trained": "", "robustness": None, **written}
     assert preset.model_dump() == written
 
 
@@ -167,7 +173,7 @@ def test_what_no_model_can_be_made_of_is_said_without_torch_and_transformers(tmp
     shape(values).update(heads=3)
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets" / "smoke.yaml").write_text(yaml.safe_dump(values))
-    choice = {"preset": "smoke", "base": "smoke", "grid": values["grid"]}
+    choice = choice_of("smoke", values)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(choice))
     script = (
         "import sys; from click.testing import CliRunner; from mixframe.cli import main\n"
@@ -199,7 +205,9 @@ def test_yaml_errors_have_their_line(tmp_path):
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are():
-    with pytest.raises(MixframeError, match=r"preset = 'dmeo': expected one of .*demo, smoke"):
+    with pytest.raises(
+        MixframeError, match=r"preset = 'dmeo': expected one of .*demo, robustness, smoke"
+    ):
         params.read_preset("dmeo", ROOT)
 
 

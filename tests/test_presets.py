@@ -48,6 +48,15 @@ def changed(value):
     return value + 1
 
 
+def written(value):
+    """A value in Hydra's grammar, which has no quotes around keys."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{written(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(written, value)) + "]"
+    return repr(value) if isinstance(value, str) else str(value)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_anchor_alias_or_merge(name):
     for event in yaml.parse(read(name)):
@@ -73,7 +82,7 @@ def test_an_override_changes_its_leaf_and_the_lines_of_its_leaf(tmp_path, name, 
     for (*parents, key), _ in chosen:
         mapping = reduce(dict.__getitem__, parents, expected)
         mapping[key] = changed(mapping[key])
-        overrides.append(f"{'.'.join([*parents, key])}={mapping[key]}")
+        overrides.append(f"{'.'.join([*parents, key])}={written(mapping[key])}")
 
     path = tmp_path / "preset.yaml"
     path.write_text(text, encoding="utf-8")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,15 +22,24 @@ from mixframe.audio import manifest
 from mixframe.audio.io import encode_flac, tar_writer
 from mixframe.audio.splicing import planning, rendering
 from mixframe.base.errors import MixframeError
-from mixframe.base.files import read_json, write_json, write_text
+from mixframe.base.files import read_json, read_object, write_json, write_text
 from mixframe.experiment.layout import Layout
 from mixframe.experiment.params import Grid, Preset, read_preset
 from mixframe.metrics import evaluation, scorefiles
+from mixframe.metrics.tables import percent
 from mixframe.report import collect, draw, examples, figures, render, spliced
 from mixframe.report.figures import calibration, conditions, localisation
 from mixframe.report.figures import spliced as spliced_figure
 from mixframe.report.pipeline import Edge, Pipeline, Stage, layout, read_pipeline
-from mixframe.stages import evaluate, evaluate_frames, evaluate_regions, report, summary
+from mixframe.stages import (
+    distort,
+    evaluate,
+    evaluate_frames,
+    evaluate_regions,
+    evaluate_robust,
+    report,
+    summary,
+)
 from mixframe.stages.context import Context
 from tests import chromium
 
@@ -108,13 +118,28 @@ stages:
 """
 
 
-def fill(grid: Grid = GRID) -> Context:
+HEARD: dict[str, Any] = {
+    "systems": ["mfpt"],
+    "sets": ["eval_seen"],
+    "trials": {"bonafide": 5, "spoof_per_attack": 3},
+    "conditions": {
+        "quiet": {"kind": "level", "gain_db": -6.0},
+        "quieter": {"kind": "level", "gain_db": -12.0},
+        "slow": {"kind": "stretch", "factor": 1.1},
+    },
+    "curves": {"level": {"axis": "gain, dB", "strengths": {"quiet": -6.0, "quieter": -12.0}}},
+}
+
+
+def fill(grid: Grid = GRID, robustness: dict[str, Any] | None = None) -> Context:
     """Write made-up results of every earlier stage below the current folder."""
     values = yaml.safe_load((REPO / "presets/demo.yaml").read_text(encoding="utf-8"))
     values["title"], values["base"] = TITLE, "made"
     values["download"], values["protocol"]["corpora"] = {}, {}
     values["evaluate"]["bootstrap"] = {"resamples": 20, "level": 0.95, "unit": "trial"}
     values["report"] = {"examples": 2, "localiser": "mfpt"}
+    if robustness is not None:
+        values["robustness"] = robustness
     write_text(Path("presets/made.yaml"), yaml.safe_dump(values))
     write_text(Path("dvc.yaml"), DAG)
     write_text(Path("paper.yaml"), PAPER)
@@ -435,6 +460,37 @@ def test_a_page_that_is_full_has_no_more_players(
     assert {m.wave is None for m in data.mistakes} == {True}
     page = render.render(data, figures.draw(data))
     assert page.count("No player: the page has reached its size.") == len(data.mistakes)
+
+
+def test_what_distortions_do_has_a_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    context = fill(GRID, HEARD)
+    name = "eval_seen"
+    distort.run(context, name)
+    plan = pd.read_parquet(context.files.distortion_plan(name))
+    score = np.random.default_rng(1).normal(size=len(plan))
+    for seed in GRID.seed:
+        path = replace(context.files, seed=seed).robust_scores("mfpt", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plan[["condition", "utterance"]].assign(score=score).to_parquet(path)
+    evaluate_robust.run(context, name, GRID)
+    report.run(context, GRID)
+    page = context.files.report.read_text(encoding="utf-8")
+    section = page[page.index('id="robustness"') : page.index('id="mistakes"')]
+    details = read_object(context.files.robust_details(name))
+    for condition, rates in details["conditions"]["mfpt"].items():
+        assert condition in section
+        assert percent(rates["eer"]) in section
+    worst = details["systems"]["mfpt"]["worst"]["condition"]
+    assert f"mfpt under {worst}" in section
+    heard = re.findall(r'src="data:audio/flac;base64,([^"]+)"', section)
+    assert len(heard) == (2 if worst == "slow" else 3)
+    waves = [soundfile.read(BytesIO(base64.b64decode(one)))[0] for one in heard]
+    if worst != "slow":
+        clean, distorted, difference = waves
+        assert np.allclose(distorted - clean, difference, atol=2 / 32768)
+    assert pd.read_csv(context.files.figure("robustness.csv"))["condition"].nunique() == 4
+    assert pd.read_csv(context.files.figure("degradation.csv"))["strength"].tolist() == [-12, -6]
 
 
 def test_text_from_the_preset_is_escaped(there: Context) -> None:

@@ -85,8 +85,12 @@ class Commands(click.Group):
         return _stage_command(name) or import_module("mixframe.commands").COMMANDS.get(name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Return the command that arguments call; `evaluate` without a system is about files."""
-        if args[0] == "evaluate" and "--system" not in args:
+        """Return the command that arguments call.
+
+        `evaluate` without a system and `distort` without a set are about files of any origin.
+        """
+        cell = {"evaluate": "--system", "distort": "--set"}.get(args[0])
+        if cell is not None and cell not in args:
             return args[0], import_module("mixframe.commands").COMMANDS[args[0]], args[1:]
         return super().resolve_command(ctx, args)
 

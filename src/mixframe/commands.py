@@ -270,29 +270,63 @@ def fuse(
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=FILE)
-@click.argument("target", metavar="OUT", type=FILE)
-@click.option("--condition", required=True, metavar="NAME", help="opus_12k, white_snr10 ...")
+@click.argument("names", metavar="[IN] OUT", nargs=-1, required=True, type=FILE)
+@click.option("--condition", metavar="NAME", help="opus_12k, white_snr10 ...")
 @click.option(
     "--conditions", type=FILE, help="Where it stands; default presets/conditions/ready.yaml."
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is drawn."
 )
-def distort(source: Path, target: Path, condition: str, conditions: Path | None, seed: int) -> None:
+@click.option("--plan", type=FILE, help="What stage distort planned; with --row, without IN.")
+@click.option("--row", type=click.IntRange(0), help="Of the plan, from 0.")
+def distort(
+    names: tuple[Path, ...],
+    condition: str | None,
+    conditions: Path | None,
+    seed: int,
+    plan: Path | None,
+    row: int | None,
+) -> None:
     """Write to OUT, WAV or FLAC, what becomes of the recording IN under a condition.
 
-    IN is anything that FFmpeg decodes; OUT has 16 kHz, 16 bit and one channel.
+    IN is anything that FFmpeg decodes; OUT has 16 kHz, 16 bit and one channel. With --plan and
+    --row: what a system hears of that row.
+
+    With --set NAME instead: stage distort, for one set of the preset (`mixframe distort --set NAME
+    --help`).
     """
     from mixframe.audio.distortions.conditions import READY, read_condition
     from mixframe.audio.distortions.files import distort_file
     from mixframe.audio.io import SAMPLE_RATE
     from mixframe.experiment.project import ready
 
-    section = read_condition(condition, conditions or ready(READY))
+    if (plan is None) != (row is None) or (plan is None) == (condition is None):
+        raise click.UsageError("expected --condition, or --plan with --row")
+    if len(names) != (2 if plan is None else 1):
+        raise click.UsageError("expected IN and OUT, with --plan OUT alone")
+    if plan is not None and row is not None:
+        click.echo(_written_row(plan, row, names[0]))
+        return
+    section = read_condition(str(condition), conditions or ready(READY))
+    source, target = names
     before, after = (n / SAMPLE_RATE for n in distort_file(source, target, section, seed))
     click.echo(f"{target}: {condition}, seed {seed}, {before:.2f} s in, {after:.2f} s out")
     click.echo(json.dumps(section.model_dump()))
+
+
+def _written_row(plan: Path, number: int, target: Path) -> str:
+    """Write the audio of a row of a plan, and say what it is."""
+    from mixframe.audio.distortions.files import write_wave
+    from mixframe.audio.distortions.planning import read_plan, render
+    from mixframe.base.errors import MixframeError
+
+    rows = read_plan(plan)
+    if number >= len(rows):
+        raise MixframeError(f"{plan}: no row {number}; expected 0 to {len(rows) - 1}")
+    row = rows[number]
+    write_wave(target, render(row))
+    return f"{target}: {row.utterance}, {row.condition}, seed {row.seed}\n{row.chain}".rstrip()
 
 
 @click.command()
@@ -313,8 +347,10 @@ def use(name: str | None) -> None:
         Choice,
         grid_differences,
         need_project,
+        preset_path,
         read_choice,
         read_preset,
+        robust_cells,
     )
 
     yaml, path = YAML(), Path("params.yaml")
@@ -332,16 +368,18 @@ def use(name: str | None) -> None:
                 err=True,
             )
     written = yaml.load(path)
-    written["preset"], written["base"] = name, preset.base
-    for key, values in grid.model_dump().items():
-        if isinstance(values, list):
-            # In place, so that a list keeps its comments and its form; an empty one has none.
-            kept = written["grid"][key]
-            if not kept:
-                kept.fa.set_flow_style()
-            kept[:] = values
-        else:
-            written["grid"][key] = values
+    written |= {"preset": name, "base": preset.base, "trained": preset.trained or name}
+    cells = {"grid": grid.model_dump(), "robust": robust_cells(read_yaml(preset_path(name)))}
+    for place, values in cells.items():
+        for key, value in values.items():
+            if isinstance(value, list):
+                # In place, so that a list keeps its comments and its form; an empty one has none.
+                kept = written[place][key]
+                if not kept:
+                    kept.fa.set_flow_style()
+                kept[:] = value
+            else:
+                written[place][key] = value
     with atomic_path(path) as temporary:
         yaml.dump(written, temporary)
     dag.make_folders()
@@ -380,11 +418,10 @@ def show(preset: str | None) -> None:
     """Print the result table of a preset and say where its report is."""
     from mixframe.base.files import need_file
     from mixframe.experiment.layout import Layout
-    from mixframe.experiment.params import preset_path, read_choice
+    from mixframe.experiment.params import read_choice, read_preset
 
     name = preset or read_choice().preset
-    preset_path(name)
-    files = Layout(name)
+    files = Layout(name, trained=read_preset(name).trained)
     click.echo("EER in % with 95 % intervals; lower is better\n")
     click.echo(need_file(files.table, "summary").read_text(encoding="utf-8"))
     click.echo(f"Report: {need_file(files.report, 'report').absolute()}")
@@ -465,7 +502,8 @@ def params(section: str | None, preset: str | None, count: bool) -> None:
         return
     values: Any = value_of(read_preset(name), section or "")
     if isinstance(values, Section):
-        values = values.model_dump()
+        # The keys of a preset that may be left out are.
+        values = values.model_dump(exclude_defaults=True)
     elif isinstance(values, dict):
         values = {key: v.model_dump() if isinstance(v, Section) else v for key, v in values.items()}
     click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip())

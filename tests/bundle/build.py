@@ -25,7 +25,7 @@ from mixframe.training.frames import FrameModel, frame_scores
 from mixframe.training.runner import Runner
 from mixframe.training.systems.neural import Neural
 from mixframe.training.systems.system import Work
-from tests.conftest import ARCHITECTURE, tone
+from tests.conftest import ARCHITECTURE, choice_of, tone
 
 PRESETS = Path(__file__).parents[2] / "presets"
 COMPUTE = Compute(device="cpu", processes=1, threads=1, workers=1, keep_utterances=0, isa="pinned")
@@ -79,7 +79,7 @@ def _write_preset() -> None:
     }
     Path("presets").mkdir()
     Path("presets/tiny.yaml").write_text(yaml.safe_dump(values))
-    choice = {"preset": "tiny", "base": "tiny", "grid": values["grid"]}
+    choice = choice_of("tiny", values)
     Path("params.yaml").write_text(yaml.safe_dump(choice))
 
 

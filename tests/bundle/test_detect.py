@@ -376,3 +376,45 @@ def test_a_missing_bundle_is_named(speech: Path, tmp_path: Path) -> None:
     ran = run(speech, "--model", tmp_path / "none")
     assert ran.exit_code == 1
     assert f"{tmp_path}/none: no such folder" in ran.stderr
+
+
+def test_verdicts_under_conditions_are_those_of_distorted_files(
+    bundle: Bundle, speech: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "quiet: {kind: level, gain_db: -12}\nagain: {kind: polarity}\n"
+        "noisy: {kind: noise, colour: white, snr_db: 0}\n"
+    )
+    files = [speech / "a.wav", speech / "b.wav"]
+    ran = run(*files, "--model", bundle("lfcc"), "--under", own, "--json", "-")
+    assert ran.exit_code == 0, ran.stderr
+    said = json.loads(ran.stdout)
+    assert set(said["under"]) == {str(file) for file in files}
+    for name, condition in (("quiet", "level"), ("noisy", "noise")):
+        made = tmp_path / f"{condition}.wav"
+        distort = ["distort", str(files[0]), str(made), "--condition", name]
+        assert CliRunner().invoke(main, [*distort, "--conditions", str(own)]).exit_code == 0
+        expected = detected(made, "--model", bundle("lfcc"))[made.name]
+        [verdict] = [v for v in said["under"][str(files[0])] if v["condition"] == name]
+        assert verdict["score"] == expected["score"]
+        assert verdict["decision"] == expected["decision"]
+    plain = detected(*files, "--model", bundle("lfcc"))
+    assert [one["score"] for one in said["results"]] == [plain[f.name]["score"] for f in files]
+
+
+def test_a_line_says_how_far_the_verdict_holds(bundle: Bundle, speech: Path) -> None:
+    names = "level_minus_20db,white_snr0,opus_6k"
+    ran = run(speech / "b.wav", "--model", bundle("lfcc"), "--under", names)
+    assert ran.exit_code == 0, ran.stderr
+    [line] = [text for text in ran.stdout.splitlines() if "conditions; score" in text]
+    assert re.search(r"b\.wav: (bonafide|spoof) under [0-3] of 3 conditions; score [+-]", line)
+
+
+def test_an_unknown_condition_is_named_before_anything_is_heard(
+    bundle: Bundle, speech: Path
+) -> None:
+    ran = run(speech, "--model", bundle("lfcc"), "--under", "opus_12k,opus_13k")
+    assert ran.exit_code == 1
+    assert "no condition 'opus_13k'; expected some of mp3_16k" in ran.stderr
+    assert "conditions; score" not in ran.stdout

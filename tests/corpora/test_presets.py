@@ -27,9 +27,11 @@ def test_the_pipeline_is_listed_without_touching_data(folder, name):
     run(folder, "mixframe", "use", name)
     listed = run(folder, "dvc", "repro", "--dry")
     choice = yaml.safe_load((folder / "params.yaml").read_text())
-    grid, base = choice["grid"], choice["base"]
-    wanted = {f"score@{name}-{system}-1-{s}" for system in grid["system"] for s in grid["set"]}
-    assert wanted | {f"download@{base}", f"summary@{name}", f"report@{name}"} <= ran(listed)
+    grid, base, trained = choice["grid"], choice["base"], choice["trained"]
+    wanted = {f"score@{trained}-{system}-1-{s}" for system in grid["system"] for s in grid["set"]}
+    robust = choice["robust"]
+    wanted |= {f"score_robust@{name}-{a}-1-{s}" for a in robust["system"] for s in robust["set"]}
+    assert wanted | {f"download@{base}", f"summary@{trained}", f"report@{name}"} <= ran(listed)
     # There are the fingerprints of the code, and empty folders.
     made = [path for path in (folder / "results" / name).rglob("*") if path.is_file()]
     assert {path.relative_to(folder / "results" / name).parts[0] for path in made} <= set(CODE)

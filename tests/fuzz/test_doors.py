@@ -18,6 +18,7 @@ from mixframe.base.yamlfiles import parse_yaml, read_yaml
 from mixframe.cli import main
 from mixframe.experiment import params
 from mixframe.metrics.regionfiles import read_frames, read_regions
+from tests.conftest import choice_of
 from tests.fuzz.harness import budget, passes
 from tests.fuzz.mutation import damaged, disturbed
 from tests.test_regionfiles import FILES
@@ -25,7 +26,7 @@ from tests.test_regionfiles import FILES
 ROOT = Path(__file__).parents[2]
 SMOKE = (ROOT / "presets" / "smoke.yaml").read_bytes()
 PRESET = yaml.safe_load(SMOKE)
-CHOICE = {"preset": "smoke", "base": "smoke", "grid": PRESET["grid"]}
+CHOICE = choice_of("smoke", PRESET)
 N = 12
 LABELS = ["bonafide" if i % 3 else "spoof" for i in range(N)]
 

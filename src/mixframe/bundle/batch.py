@@ -1,17 +1,19 @@
 """Many files judged one after the other, and what is written of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 
+from mixframe.audio.distortions.distortion import Distortion
 from mixframe.audio.stream import AudioStream
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path
 from mixframe.base.outputs import check_outputs, write_output
 from mixframe.base.progress import log, progress
-from mixframe.bundle import output, page, picture
+from mixframe.bundle import output, page, picture, under
 from mixframe.bundle.analysis import Analysis, Picture, Result, Rule
 from mixframe.bundle.detector import Detector
 from mixframe.bundle.inputs import STANDARD, shown
@@ -70,8 +72,18 @@ class Outputs:
         return pairs
 
 
-def run(detector: Detector, files: Sequence[Path], rule: Rule, outputs: Outputs) -> list[Result]:
+def run(
+    detector: Detector,
+    files: Sequence[Path],
+    rule: Rule,
+    outputs: Outputs,
+    conditions: Mapping[str, Distortion] = MappingProxyType({}),
+) -> list[Result]:
     """Judge files, write what was asked for and print the rest.
+
+    Args:
+        conditions: distortions under which files are judged as well; JSON and standard output say
+            how.
 
     Returns:
         the results in the order of the files.
@@ -92,8 +104,9 @@ def run(detector: Detector, files: Sequence[Path], rule: Rule, outputs: Outputs)
             _draw(result, seen, drawings)
         if outputs.html is not None:
             cards.append(_card(file, result, seen, len(cards)))
+    verdicts = under.verdicts(detector, files, rule, conditions, results) if conditions else {}
     made: dict[str, Callable[[], str]] = {
-        "json": lambda: output.json_of(results, detector.contents, rule),
+        "json": lambda: output.json_of(results, detector.contents, rule, verdicts),
         "csv": lambda: output.csv_of(results),
         "rttm": lambda: output.rttm_of(results),
         "html": lambda: page.whole(cards, detector.contents, rule),
@@ -105,6 +118,8 @@ def run(detector: Detector, files: Sequence[Path], rule: Rule, outputs: Outputs)
             write_output(path, make())
     if not outputs.standard:
         click.echo(output.table(results))
+        if conditions:
+            click.echo(under.text_of(results, verdicts))
         click.echo(output.about(detector.contents))
     return results
 

@@ -85,9 +85,19 @@ def model_options(function: F) -> F:
 @click.option("--rttm", type=PATH, metavar="FILE", help="The regions; - for stdout.")
 @click.option("--plot", type=PATH, metavar="FOLDER", help="A PNG and an SVG a file.")
 @click.option("--html", type=PATH, metavar="FILE", help="A page with players.")
+@click.option(
+    "--under",
+    metavar="CONDITIONS",
+    help="Judge after distortions too: opus_12k,white_snr10 ..., or a YAML file of conditions.",
+)
 @click.option("--fail-on-spoof", is_flag=True, help=f"Exit with {SPOOFED} if a file is spoof.")
 def detect(
-    names: tuple[str, ...], model: Path, device: str, fail_on_spoof: bool, **options: Any
+    names: tuple[str, ...],
+    model: Path,
+    device: str,
+    under: str | None,
+    fail_on_spoof: bool,
+    **options: Any,
 ) -> None:
     """Tell whether recordings are bona fide or spoof.
 
@@ -104,11 +114,13 @@ def detect(
         from mixframe.bundle.analysis import Rule
         from mixframe.bundle.batch import Outputs, run
         from mixframe.bundle.detector import Detector
+        from mixframe.bundle.under import chosen
 
     rule = Rule(**{key: options.pop(key) for key in Rule.model_fields})
     files, outputs = list(listed(names, sys.stdin.buffer)), Outputs(**options)
     outputs.check([*files, model])
-    results = run(Detector.load(model, device), files, rule, outputs)
+    conditions = chosen(under) if under is not None else {}
+    results = run(Detector.load(model, device), files, rule, outputs, conditions)
     if fail_on_spoof and any(result.decision == "spoof" for result in results):
         sys.exit(SPOOFED)
     sys.exit(any(result.error is not None for result in results))

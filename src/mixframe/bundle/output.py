@@ -2,8 +2,11 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
+
+from pydantic import BaseModel
 
 from mixframe.base.files import json_text
 from mixframe.base.shown import cell
@@ -93,14 +96,25 @@ def _spans(result: Result, limit: int) -> str:
     return " ".join([*spans, *([f"and {more} more"] if more > 0 else [])])
 
 
-def json_of(results: Sequence[Result], contents: Contents, rule: Rule) -> str:
-    """Return everything as JSON."""
+def json_of(
+    results: Sequence[Result],
+    contents: Contents,
+    rule: Rule,
+    under: Mapping[str, Sequence[BaseModel]] = MappingProxyType({}),
+) -> str:
+    """Return everything as JSON.
+
+    Args:
+        under: verdicts under distortions by file; without them the key is not there.
+    """
     said = contents.model_dump(mode="json", include={"name", "title", "trained_on", "evaluated"})
     value: dict[str, Any] = {
         "model": {**said, "threshold": contents.threshold},
         "rule": {**rule.model_dump(), "threshold": rule.threshold},
         "results": [result.model_dump() for result in results],
     }
+    if under:
+        value["under"] = {name: [v.model_dump() for v in of] for name, of in under.items()}
     return json_text(value)
 
 

@@ -18,6 +18,7 @@ from mixframe.base.schema import Count, Positive, Section, Seed, Share, validate
 from mixframe.base.yamlfiles import read_yaml
 from mixframe.corpora.kinds import DownloadParams, ProtocolParams
 from mixframe.experiment.layout import HELDOUT
+from mixframe.experiment.robustness import Robustness
 from mixframe.metrics.params import Evaluate
 from mixframe.models.params import Encoder
 from mixframe.training.params import Foundation, Posttrain, Score, Scratch, UtteranceTraining
@@ -27,6 +28,20 @@ PRESETS = Path("presets")
 
 BASE_SECTIONS = ("download", "protocol", "pretrain")
 """Sections that a preset takes from its base."""
+
+TRAINED_SECTIONS = (
+    "grid",
+    "seed",
+    "splice",
+    "encoder",
+    "posttrain",
+    "finetune",
+    "score",
+    "vote",
+    "embed",
+    "evaluate",
+)
+"""Sections that a preset takes from the one whose trained systems it uses."""
 
 
 class Protocol(Section):
@@ -129,11 +144,15 @@ class Preset(Section):
     Attributes:
         base: the preset whose download, protocol and pretrain this one uses; where it is another
             one, these sections stand there alone, and its corpus and foundation model are shared.
+        trained: the preset whose systems this one uses; these sections stand there alone, and
+            nothing is trained again. Without it the systems are its own.
         grid: the cells that `mixframe use` puts into params.yaml, where the pipeline reads them.
+        robustness: what is heard under distortions; without it nothing is.
     """
 
     title: str
     base: str
+    trained: str = ""
     grid: Grid
     seed: Seed
     compute: Compute
@@ -149,6 +168,7 @@ class Preset(Section):
     embed: Embed
     evaluate: Evaluate
     report: Report
+    robustness: Robustness | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -169,7 +189,7 @@ class Preset(Section):
                 f"report.localiser = {self.report.localiser!r}: expected one of "
                 f"{', '.join(self.posttrain)}"
             )
-        if problem := _misplaced(self.grid, self.finetune):
+        if problem := _misplaced(self.grid, self.finetune) or _unheard(self.grid, self.robustness):
             raise ValueError(problem)
         return self
 
@@ -198,22 +218,67 @@ class Preset(Section):
         return {**splices, **crops, "score.max_seconds": self.score.max_seconds}
 
 
+class RobustCells(Section):
+    """Systems and sets that are heard under distortions."""
+
+    system: list[str]
+    set: list[str]
+
+
 class Choice(Section):
-    """params.yaml."""
+    """params.yaml; all but the grid follows from the preset."""
 
     preset: str
     base: str
+    trained: str
     grid: Grid
+    robust: RobustCells
 
 
 def check_grid(grid: Grid, preset: Preset) -> None:
     """Check that every system of a grid is in the preset and starts where the grid says.
 
     Raises:
-        MixframeError: the first system that does not, what its encoder is and what it should be.
+        MixframeError: the first system that does not, what its encoder is and what it should be; or
+            what section robustness lists and the grid has not.
     """
-    if problem := _misplaced(grid, preset.finetune):
+    if problem := _misplaced(grid, preset.finetune) or _unheard(grid, preset.robustness):
         raise MixframeError(problem)
+
+
+def need_own_systems(preset: Preset, name: str) -> None:
+    """Check that a preset has sections of its own to copy.
+
+    Raises:
+        MixframeError: its systems are those of another one.
+    """
+    if preset.trained not in ("", name):
+        raise MixframeError(
+            f"{PRESETS / name}.yaml: its systems stand in {PRESETS / preset.trained}.yaml: "
+            "copy that one"
+        )
+
+
+def robust_cells(values: Any) -> dict[str, list[str]]:
+    """Return what params.yaml has as `robust` for a preset, as it was read from YAML."""
+    section = values.get("robustness") or {}
+    return {"system": section.get("systems", []), "set": section.get("sets", [])}
+
+
+def _unheard(grid: Grid, robustness: Robustness | None) -> str | None:
+    """Say which system or set of section robustness the grid lacks, if there is one."""
+    if robustness is not None:
+        for key, listed, known in (
+            ("systems", robustness.systems, grid.system),
+            ("sets", robustness.sets, grid.set),
+        ):
+            for name in listed:
+                if name not in known:
+                    return (
+                        f"robustness.{key}: the grid has no {name!r}; expected some of "
+                        f"{', '.join(known)}"
+                    )
+    return None
 
 
 def _misplaced(grid: Grid, finetune: Mapping[str, AnySystem]) -> str | None:
@@ -286,13 +351,20 @@ def read_choice(root: Path = Path()) -> Choice:
     """
     need_project(root)
     path = root / "params.yaml"
-    choice = validate(Choice, read_yaml(path), str(path))
-    base = read_yaml(preset_path(choice.preset, root)).get("base")
-    if choice.base != base:
-        raise MixframeError(
-            f"{path}: base = {choice.base!r}, but preset {choice.preset} has {base!r}: "
-            f"run `mixframe use {choice.preset}`"
-        )
+    written = read_yaml(path)
+    choice = validate(Choice, written, str(path))
+    values = read_yaml(preset_path(choice.preset, root))
+    expected = {
+        "base": values.get("base"),
+        "trained": values.get("trained", choice.preset),
+        "robust": robust_cells(values),
+    }
+    for key, value in expected.items():
+        if written[key] != value:
+            raise MixframeError(
+                f"{path}: {key} = {written[key]!r}, but preset {choice.preset} has {value!r}: "
+                f"run `mixframe use {choice.preset}`"
+            )
     return choice
 
 
@@ -309,11 +381,12 @@ def preset_path(name: str, root: Path = Path()) -> Path:
 
 
 def read_preset(name: str, root: Path = Path()) -> Preset:
-    """Read and validate presets/<name>.yaml, with the sections of its base.
+    """Read and validate presets/<name>.yaml, with the sections of the presets it builds on.
 
     Raises:
         MixframeError: unknown or missing keys, wrong types, values out of range, all at once; a
-            base that is not its own base.
+            base that is not its own base, systems of a preset that has another base or uses those
+            of a third one.
     """
     path = preset_path(name, root)
     return validate_preset(read_yaml(path), path, root)
@@ -327,13 +400,31 @@ def validate_preset(values: Any, path: Path, root: Path = Path()) -> Preset:
         theirs = read_yaml(preset_path(str(base), root))
         if theirs.get("base") != base:
             raise MixframeError(f"{path}: base = {base!r}: that preset has a base of its own")
-        for key in BASE_SECTIONS:
-            if key in values:
-                raise MixframeError(
-                    f"{path}: {key}: stands in its base, {preset_path(base)}, alone"
-                )
-            values[key] = theirs.get(key)
+        _adopt(values, theirs, BASE_SECTIONS, path, f"its base, {preset_path(base)}")
+    trained = values.get("trained", name) if isinstance(values, dict) else name
+    if trained != name:
+        place = preset_path(str(trained), root)
+        theirs = read_yaml(place)
+        if theirs.get("trained", trained) != trained:
+            raise MixframeError(f"{path}: trained = {trained!r}: that preset trains nothing")
+        if theirs.get("base") != base:
+            raise MixframeError(
+                f"{path}: base = {base!r}, but the systems of {trained} have {theirs.get('base')!r}"
+            )
+        _adopt(values, theirs, TRAINED_SECTIONS, path, str(place))
     return validate(Preset, values, str(path))
+
+
+def _adopt(values: Any, theirs: Any, keys: Sequence[str], path: Path, where: str) -> None:
+    """Take sections of another preset.
+
+    Raises:
+        MixframeError: one of them stands in this one as well.
+    """
+    for key in keys:
+        if key in values:
+            raise MixframeError(f"{path}: {key}: stands in {where}, alone")
+        values[key] = theirs.get(key)
 
 
 def lookup(table: dict[str, Any], name: str, key: str) -> Any:

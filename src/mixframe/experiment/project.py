@@ -25,6 +25,7 @@ from mixframe.experiment.params import (
     PRESETS,
     Grid,
     Preset,
+    need_own_systems,
     need_project,
     preset_path,
     read_preset,
@@ -125,6 +126,7 @@ def new(
     if path.exists():
         raise MixframeError(f"{path}: already there; nothing was written")
     preset = read_preset(base, root)
+    need_own_systems(preset, base)
     text = _Text(preset_path(base, root))
     for key in BASE_SECTIONS:
         if text.has(key):

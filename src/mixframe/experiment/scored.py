@@ -12,6 +12,9 @@ from mixframe.metrics import detection, scorefiles
 from mixframe.metrics.evaluation import Settings
 from mixframe.metrics.params import Evaluate
 
+DEV = "dev"
+"""The set that calibrates."""
+
 
 def settings(section: Evaluate, seed: int, workers: int = 1) -> Settings:
     """Return how a preset wants its figures."""

@@ -172,6 +172,19 @@ def _intervals(
 TWO_LEVELS = ("eer_both_low", "eer_both_high", "eer_sd_trials", "eer_sd_training")
 
 
+def spread(values: FloatArray, n_units: int, level: float) -> tuple[float, float]:
+    """Return the interval of a mean rate: over trials, and over trainings where there are several.
+
+    Args:
+        values: (runs, 1 + resamples) fractions.
+    """
+    both = two_level([values], n_units)
+    if both is None:
+        return bootstrap.interval(values.mean(axis=0), level)
+    low, high = np.clip(both.interval(level), 0, 1).tolist()
+    return low, high
+
+
 def _two_levels(values: FloatArray, n_units: int, level: float) -> dict[str, float]:
     """Return the interval of a mean EER over trials and trainings, and what each varies it by.
 
@@ -244,36 +257,64 @@ def differences(systems: Mapping[str, Sequence[pd.DataFrame]], settings: Setting
     """
     alpha = 1 - settings.level
     n_pairs = len(systems) * (len(systems) - 1) // 2
-    resamples = max(settings.resamples, ceil(4 * n_pairs / alpha))
-    columns = ["first", "second", "difference", "trials_low", "trials_high", "trials_p"]
-    columns += ["low", "high", "p_value", "sd_trials", "sd_training"]
     rows = []
     if n_pairs:
+        resamples = enough_resamples(settings, n_pairs)
         values = resample(systems, [EER], replace(settings, resamples=resamples))
         n_units = count_units(next(iter(systems.values()))[0], settings)
         for first, second in combinations(systems, 2):
             eers = values[first][EER.key], values[second][EER.key]
-            means = [runs.mean(axis=0) for runs in eers]
-            trials = bootstrap.difference(means[0], means[1], settings.level)
-            row = {
-                "first": first,
-                "second": second,
-                "difference": trials["difference"],
-                "trials_low": trials["low"],
-                "trials_high": trials["high"],
-                "trials_p": trials["p_value"],
-            }
-            both = two_level([eers[0] - eers[1]], n_units)
-            if both is not None:
-                low, high = both.interval(settings.level)
-                row |= {"low": low, "high": high, "p_value": both.p_value}
-                row |= {"sd_trials": both.trials**0.5, "sd_training": both.training**0.5}
-            rows.append(row)
-    pairs = pd.DataFrame(rows, columns=columns)
+            row = compared(*eers, n_units, settings.level)
+            rows.append({"first": first, "second": second, **row})
+    return judged(rows, ["first", "second"], alpha)
+
+
+def enough_resamples(settings: Settings, n_tests: int) -> int:
+    """Return how many resamples p-values need that are corrected for so many tests."""
+    return max(settings.resamples, ceil(4 * n_tests / (1 - settings.level)))
+
+
+COMPARED = ("difference", "trials_low", "trials_high", "trials_p")
+COMPARED_TRAININGS = ("low", "high", "p_value", "sd_trials", "sd_training")
+"""Keys of `compared`, and those that several trainings add."""
+
+
+def compared(first: FloatArray, second: FloatArray, n_units: int, level: float) -> dict[str, float]:
+    """Compare a metric of two systems, or of one in two conditions.
+
+    Args:
+        first, second: (runs, 1 + resamples) as of `resample`, paired by training and by resample.
+        n_units: number of units that were resampled.
+
+    Returns:
+        the keys of `COMPARED`, and with several runs those of `COMPARED_TRAININGS`; see
+        `differences`.
+    """
+    trials = bootstrap.difference(first.mean(axis=0), second.mean(axis=0), level)
+    ends = (trials["low"], trials["high"], trials["p_value"])
+    row = dict(zip(COMPARED, (trials["difference"], *ends), strict=True))
+    both = two_level([first - second], n_units)
+    if both is not None:
+        parts = (both.p_value, both.trials**0.5, both.training**0.5)
+        row |= zip(COMPARED_TRAININGS, (*both.interval(level), *parts), strict=True)
+    return row
+
+
+def judged(rows: Sequence[Mapping[str, Any]], names: Sequence[str], alpha: float) -> pd.DataFrame:
+    """Say which of several differences are supported, corrected for being several.
+
+    Args:
+        rows: each with `names`, what is compared, and the keys of `compared`.
+
+    Returns:
+        the rows, with trials_p_holm, p_holm, supported and reason: see `differences`.
+    """
+    pairs = pd.DataFrame(rows, columns=[*names, *COMPARED, *COMPARED_TRAININGS])
     by_trials = bootstrap.holm(pairs["trials_p"].tolist())
     known = not pairs["p_value"].isna().any()
     by_both = bootstrap.holm(pairs["p_value"].tolist()) if known else [np.nan] * len(pairs)
     reasons = [_reason(*p, alpha) for p in zip(by_trials, by_both, strict=True)]
+    columns = list(pairs)
     pairs.insert(columns.index("trials_p") + 1, "trials_p_holm", by_trials)
     pairs.insert(columns.index("p_value") + 2, "p_holm", by_both)
     return pairs.assign(supported=[reason == "" for reason in reasons], reason=reasons)

@@ -110,6 +110,31 @@ def markdown(summary: Mapping[str, Any]) -> str:
     return "\n".join([first, f"{note(summary)}\n", *others])
 
 
+def robustness_table(details: Mapping[str, Any]) -> list[list[Cell]]:
+    """Return a row a system of what `mixframe.metrics.robustness.evaluate` returns, in percent.
+
+    The lowest mean is marked.
+    """
+    n_conditions = len(next(iter(details["conditions"].values()))) - 1
+    names = ("system", "clean", f"mean of {n_conditions} conditions", "worst", "condition")
+    lowest = min(entry["mean"]["eer"] for entry in details["systems"].values())
+    rows = [[Cell(name) for name in names]]
+    for system, entry in details["systems"].items():
+        row = [Cell(system)]
+        for key in ("clean", "mean", "worst"):
+            figures = entry[key]
+            ends = f"[{percent(figures['low'])}, {percent(figures['high'])}]"
+            best = key == "mean" and figures["eer"] == lowest
+            row.append(Cell(percent(figures["eer"]), ends, best))
+        rows.append([*row, Cell(entry["worst"]["condition"])])
+    return rows
+
+
+def robustness_markdown(details: Mapping[str, Any]) -> str:
+    """Return that table in Markdown."""
+    return _markdown(robustness_table(details))
+
+
 def _markdown(cells: list[list[Cell]]) -> str:
     """Write a table in Markdown, columns aligned to be read as plain text as well."""
     rows = [[f"{cell.text} {cell.interval}".strip() for cell in row] for row in cells]

@@ -23,6 +23,7 @@ from mixframe.experiment.params import Grid, Preset
 from mixframe.experiment.scored import read_runs
 from mixframe.metrics import scorefiles
 from mixframe.report import paper, spliced
+from mixframe.report.distorted import Fallen, collect_fallen, collect_robustness
 from mixframe.report.examples import (
     Localisation,
     Mistake,
@@ -91,6 +92,8 @@ class Collected:
         similarities: a row an encoder and held-out splice: encoder, splice (its number),
             utterance, labels (T,) with 1 = injected, similarity (T * T,); no rows where none is
             post-trained.
+        robustness: by set what stage evaluate_robust has written; empty without section robustness.
+        fallen: of each set and system the worst of its worst condition, to listen to.
         mistakes: the worst errors of each system on each set, by set and utterance.
         parameters: a row a system: system, trainable, total.
         published: every figure that the papers print, beside what its preset has measured here.
@@ -116,6 +119,8 @@ class Collected:
     voting: Voting | None
     embeddings: pd.DataFrame
     similarities: pd.DataFrame
+    robustness: dict[str, dict[str, Any]]
+    fallen: list[Fallen]
     mistakes: list[Mistake]
     pipeline: Pipeline
     parameters: pd.DataFrame
@@ -173,6 +178,8 @@ def collect(name: str, preset: Preset, files: Layout, grid: Grid) -> Collected:
         voting=collect_votes(files, grid, localisation.examples if localisation else []),
         embeddings=_encoders(grid, files.embeddings, EMBEDDINGS),
         similarities=_encoders(grid, files.similarities, SIMILARITIES),
+        robustness=collect_robustness(preset, files),
+        fallen=collect_fallen(preset, files),
         mistakes=collect_mistakes(scored, preset, files, grid, table),
         pipeline=read_pipeline(Path("dvc.yaml")),
         parameters=pd.DataFrame(

@@ -16,9 +16,10 @@ from mixframe.audio.io import Waveform, encode_flac
 from mixframe.base.shown import visible
 from mixframe.experiment.params import Grid
 from mixframe.metrics.scorefiles import sign_warning
-from mixframe.metrics.tables import latex, markdown, note, percent, span, tables
+from mixframe.metrics.tables import latex, markdown, note, percent, robustness_table, span, tables
 from mixframe.report import draw
 from mixframe.report.collect import Collected
+from mixframe.report.distorted import Fallen
 from mixframe.report.draw import Drawing, Key
 from mixframe.report.figures import localisation
 from mixframe.report.figures.localisation import TRACK
@@ -125,6 +126,7 @@ def render(data: Collected, drawings: dict[str, Drawing]) -> str:
                 "regions": bool(data.regions),
                 "votes": data.voting is not None,
                 "codecs": not data.codecs.empty,
+                "robustness": bool(data.robustness),
                 "mistakes": bool(data.mistakes),
             },
             further,
@@ -157,6 +159,9 @@ def render(data: Collected, drawings: dict[str, Drawing]) -> str:
         sounds=[_sound(example.wave) for example in where.examples] if where else [],
         votes=data.voting.table.to_dict("records") if data.voting else [],
         mistakes=_mistakes(data),
+        robust=data.robustness,
+        robust_tables={name: robustness_table(d) for name, d in data.robustness.items()},
+        fallen=[(case, _sounds(case)) for case in data.fallen],
         track=TRACK,
         splice=data.preset.splice[where.localiser] if where else None,
         shortcuts=_shortcut_map(data.shortcuts),
@@ -184,6 +189,7 @@ def _sections(present: dict[str, bool], further: dict[str, str]) -> dict[str, tu
         "localisation": "Localisation",
         "regions": "Where in an utterance",
         "votes": "Votes of the heads",
+        "robustness": "Under distortions",
         "mistakes": "Worst errors, to listen to",
         "training": "Training",
         **further,
@@ -394,6 +400,12 @@ def _shortcut_map(table: pd.DataFrame) -> dict[str, Any]:
 
 def _sound(wave: Waveform) -> str:
     return "data:audio/flac;base64," + base64.b64encode(encode_flac(wave)).decode()
+
+
+def _sounds(case: Fallen) -> list[tuple[str, str]]:
+    """Return players of a case, by what is heard."""
+    waves = {"clean": case.clean, "distorted": case.distorted, "difference": case.difference}
+    return [(name, _sound(wave)) for name, wave in waves.items() if wave is not None]
 
 
 def _mistakes(data: Collected) -> list[tuple[str, list[dict[str, Any]]]]:

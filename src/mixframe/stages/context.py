@@ -78,7 +78,7 @@ def open_context(
     name = name or choice.preset
     preset = parameters.read_preset(name)
     grid = preset.grid
-    if name == choice.preset:
+    if name in (choice.preset, choice.trained):
         grid = choice.grid
         parameters.check_grid(grid, preset)
     seeded = bool(cell) and HELDOUT not in cell.values()
@@ -86,7 +86,8 @@ def open_context(
         seed = grid.seed[0] if seeded else 0
     parameters.check_cell(grid, cell, seed if seeded else None)
     resolved = preset.compute.model_copy(update=compute).resolved()
-    return Context(name, preset, grid, Layout(name, seed, preset.base), resolved, seed)
+    files = Layout(name, seed, preset.base, preset.trained)
+    return Context(name, preset, grid, files, resolved, seed)
 
 
 def parallel(run: Run) -> Run:

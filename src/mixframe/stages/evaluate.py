@@ -17,12 +17,9 @@ from mixframe.audio import manifest
 from mixframe.base.files import write_json, write_text
 from mixframe.base.progress import log
 from mixframe.experiment.params import Grid
-from mixframe.experiment.scored import read_runs, settings
+from mixframe.experiment.scored import DEV, read_runs, settings
 from mixframe.metrics import calibration, detection, evaluation, scorefiles
 from mixframe.stages.context import Context, running
-
-DEV = "dev"
-"""The set that calibrates."""
 
 TRAIN = "train"
 """The set whose attacks are known."""

@@ -7,7 +7,8 @@ Beside published figures stand those of other presets: results/<other>/summary/s
 the intervals of gaps and reductions its scores and manifest, which the pipeline does not know of,
 where they are there.
 Writes: results/<preset>/report.html and results/<preset>/figures/{det, histograms, calibration,
-attacks, codecs, spliced, curves, localisation, votes, embeddings, similarity, dag}.{png, svg, csv}.
+attacks, codecs, spliced, curves, localisation, votes, embeddings, similarity,
+robustness, degradation, dag}.{png, svg, csv}.
 """
 
 from dataclasses import replace

@@ -32,6 +32,7 @@ from mixframe.experiment.params import (
     PRESETS,
     Grid,
     Preset,
+    need_own_systems,
     need_project,
     preset_path,
     read_preset,
@@ -120,6 +121,7 @@ def write_preset(
     if path.exists():
         raise MixframeError(f"{path}: already there; nothing was written")
     given = read_preset(base, root)
+    need_own_systems(given, base)
     entries = [entry for entry in core.core_set if entry.metric == EER]
     names = [set_name(entry) for entry in entries]
     for one in names:
@@ -134,6 +136,7 @@ def write_preset(
     values["base"] = name
     values["grid"]["set"][:] = names
     values["embed"]["set"] = "dev"
+    values.pop("robustness", None)
     _keep_training(values, given)
     # Each before the others, since comments of the next section hang on the last entry.
     for entry, one in reversed(list(zip(entries, names, strict=True))):
@@ -206,7 +209,7 @@ def rows(preset_name: str, grid: Grid, core: ArenaManifest | None) -> list[Row]:
         MixframeError: scores are missing, or a Core set without scores has no n_trials.
     """
     preset = read_preset(preset_name)
-    files = Layout(preset_name, base=preset.base)
+    files = Layout(preset_name, base=preset.base, trained=preset.trained)
     table = manifest.read(files.manifest, grid.set)
     measured = {}
     for name in grid.set:

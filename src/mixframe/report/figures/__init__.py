@@ -14,10 +14,12 @@ from mixframe.report.figures import (
     codecs,
     curves,
     dag,
+    degradation,
     det,
     embeddings,
     histograms,
     localisation,
+    robustness,
     similarity,
     spliced,
     votes,
@@ -35,6 +37,8 @@ FIGURES: dict[str, Callable[[Collected], Drawing]] = {
     "votes": votes.figure,
     "embeddings": embeddings.figure,
     "similarity": similarity.figure,
+    "robustness": robustness.figure,
+    "degradation": degradation.figure,
     "dag": dag.figure,
 }
 """By the name of the files."""
