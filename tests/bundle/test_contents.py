@@ -58,19 +58,22 @@ def test_a_file_with_another_sha256(copy, name):
     refused(copy, rf"{name}: sha256 [0-9a-f]{{64}}, but .*bundle\.json says [0-9a-f]{{64}}")
 
 
-def test_a_newer_format(copy):
-    edit(copy, format=2)
-    refused(copy, "format 2, but this version of mixframe reads formats up to 1")
+@pytest.mark.parametrize(
+    ("number", "hint"), [(3, "a newer version reads it"), (1, "export it again")]
+)
+def test_another_format(copy, number, hint):
+    edit(copy, format=number)
+    refused(copy, f"format {number}, but this version of mixframe reads format 2; {hint}$")
 
 
 @pytest.mark.parametrize("number", [0, "1", None, True])
 def test_a_format_that_never_was(copy, number):
     edit(copy, format=number)
-    refused(copy, f"format {number!r}, but this version of mixframe reads formats up to 1$")
+    refused(copy, f"format {number!r}, but this version of mixframe reads format 2$")
 
 
 def test_json_that_is_none(copy):
-    (copy / "bundle.json").write_text('{"format": 1,')
+    (copy / "bundle.json").write_text('{"format": 2,')
     refused(copy, r"bundle\.json, line 1: not JSON")
 
 

@@ -29,7 +29,7 @@ from mixframe.models.params import Encoder
 from mixframe.training.params import Score
 from mixframe.training.systems import AnySystem
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the folder. A change that older versions would misread gets a new number."""
 
 CONTENTS = "bundle.json"
@@ -185,7 +185,7 @@ class Contents(Section):
         files: sha256 of every other file but README.md, by path relative to the folder.
     """
 
-    format: Literal[1]
+    format: Literal[2]
     name: str
     title: str
     system: AnySystem
@@ -205,7 +205,7 @@ def read_contents(folder: Path | str) -> Contents:
     """Read bundle.json and check the files that it names.
 
     Raises:
-        MixframeError: there is no bundle.json, or it is not JSON, of a newer format or not valid;
+        MixframeError: there is no bundle.json, or it is not JSON, of another format or not valid;
             a file is missing or has another sha256.
     """
     folder = Path(folder)
@@ -219,12 +219,12 @@ def read_contents(folder: Path | str) -> Contents:
     except UnicodeDecodeError as error:
         raise MixframeError(f"{path}: not UTF-8 text, so no bundle.json") from error
     number = values.get("format") if isinstance(values, dict) else None
-    if type(number) is not int or not 1 <= number <= FORMAT:
-        newer = type(number) is int and number > FORMAT
-        hint = "; a newer version reads it" if newer else ""
+    if type(number) is not int or number != FORMAT:
+        hint = ""
+        if type(number) is int and number > 0:
+            hint = "; a newer version reads it" if number > FORMAT else "; export it again"
         raise MixframeError(
-            f"{path}: format {number!r}, but this version of mixframe reads formats up to "
-            f"{FORMAT}{hint}"
+            f"{path}: format {number!r}, but this version of mixframe reads format {FORMAT}{hint}"
         )
     contents = validate(Contents, values, str(path))
     for name, sha in contents.files.items():
