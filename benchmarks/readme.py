@@ -21,6 +21,12 @@ FROZEN = "-freeze-convolutions"
 
 UNSEEN = "eval_unseen"
 PARTIAL = "eval_partial"
+HARDEST = 6
+"""Conditions in the README, those with the highest EER as a mean over the systems."""
+ATTACKS = ("pgd_10lsb", "fgsm_33lsb_of_utterance_ft")
+"""Adversarial conditions beside them."""
+ROBUST_FIGURES = ("robustness", "degradation")
+"""What the preset of distortions has to show; its other figures are the trained preset's."""
 
 
 def freezing(summary: dict[str, Any], pairs: pd.DataFrame) -> str:
@@ -65,6 +71,27 @@ def localisers(summary: dict[str, Any], regions: dict[str, Any]) -> str:
     return _markdown(["localiser", "utterance EER", "20 ms EER", "160 ms EER", "range EER"], rows)
 
 
+def robustness(details: dict[str, Any]) -> str:
+    """Return the EER clean, over all conditions and under the hardest ones, in Markdown."""
+    conditions, sums = details["conditions"], details["systems"]
+    mean = {
+        name: sum(conditions[system][name]["eer"] for system in sums) / len(sums)
+        for name in details["counted"]
+    }
+    hardest = sorted(mean, key=lambda name: -mean[name])[:HARDEST]
+    rows = [
+        ["clean", *(_percent(sums[system]["clean"]) for system in sums)],
+        [f"mean of {len(mean)} conditions", *(_percent(sums[system]["mean"]) for system in sums)],
+    ]
+    for name in hardest + [name for name in next(iter(conditions.values())) if name in ATTACKS]:
+        rows.append([f"`{name}`", *(_percent(conditions[system][name]) for system in sums)])
+    return _markdown(["condition", *sums], rows)
+
+
+def _percent(figures: dict[str, float]) -> str:
+    return f"{100 * figures['eer']:.1f}"
+
+
 def _interval(value: float, low: float, high: float) -> str:
     return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
@@ -83,16 +110,23 @@ def main() -> None:
     shown = Path("docs/results") / files.preset
     shown.mkdir(parents=True, exist_ok=True)
     figures = sorted(files.figure("det.png").parent.glob("*.png"))
-    for path in (files.table, files.comparisons, files.summary, *figures):
+    sums = [files.table, files.comparisons, files.summary]
+    if files.robust_details(UNSEEN).is_file():
+        blocks = {"robustness": robustness(read_json(files.robust_details(UNSEEN)))}
+        sums = [files.robust_details(UNSEEN), files.robust_table(UNSEEN)]
+        figures = [path for path in figures if path.stem in ROBUST_FIGURES]
+    else:
+        pairs = pd.read_csv(files.comparisons)
+        _print_supported(pairs)
+        table = files.table.read_text(encoding="utf-8")
+        blocks = {
+            "table": table,
+            "first table": table.split("\n\n")[0] + "\n",
+            "freezing": freezing(read_json(files.summary), pairs),
+            "localisers": localisers(read_json(files.summary), read_json(files.regions)),
+        }
+    for path in (*sums, *figures):
         shutil.copyfile(path, shown / path.name)
-    pairs = pd.read_csv(files.comparisons)
-    table = files.table.read_text(encoding="utf-8")
-    blocks = {
-        "table": table,
-        "first table": table.split("\n\n")[0] + "\n",
-        "freezing": freezing(read_json(files.summary), pairs),
-        "localisers": localisers(read_json(files.summary), read_json(files.regions)),
-    }
     readme = Path("README.md")
     text = readme.read_text(encoding="utf-8")
     for name, block in blocks.items():
@@ -100,7 +134,10 @@ def main() -> None:
         text, n = re.subn(marks, rf"\1\n{block}\n\2", text, count=1, flags=re.DOTALL)
         print(f"README.md, {name}: {n}")
     write_text(readme, text)
-    print(f"{shown}: {3 + len(figures)} files")
+    print(f"{shown}: {len(sums) + len(figures)} files")
+
+
+def _print_supported(pairs: pd.DataFrame) -> None:
     for row in pairs[pairs["supported"]].to_dict("records"):
         print(
             f"supported: {row['set']}: {row['first']} - {row['second']}: {row['difference']:+.4f}"
