@@ -41,7 +41,8 @@ def with_corpora(
         base: the preset to copy, which has corpora of its own.
         name: of the new preset, the base of itself.
         corpora: names of entries.
-        alone: leave the corpora of `base` out, and its evaluation sets.
+        alone: leave the corpora of `base` out, its evaluation sets, and what is done to them under
+            distortions.
 
     Raises:
         MixframeError: `base` has no corpora of its own, or has one of these already; there is no
@@ -55,6 +56,7 @@ def with_corpora(
     if alone:
         _clear(lines, "download:")
         _clear(lines, "  corpora:")
+        _remove(lines, "robustness:")
     for corpus in reversed(corpora):
         path = entry_path(corpus, root)
         if corpus in values["download"] and not alone:
@@ -83,6 +85,16 @@ def _sections(path: Path) -> tuple[list[str], list[str]]:
 def _insert(lines: list[str], key: str, more: Sequence[str]) -> None:
     at = lines.index(key) + 1
     lines[at:at] = more
+
+
+def _remove(lines: list[str], key: str) -> None:
+    """Remove a section that may be there, with the comment above it."""
+    if key in lines:
+        _clear(lines, key)
+        start = end = lines.index(key)
+        while lines[start - 1].startswith("#"):
+            start -= 1
+        del lines[start : end + 1]
 
 
 def _clear(lines: list[str], key: str) -> None:
