@@ -361,7 +361,8 @@ def test_a_base_with_anchors_is_refused(root):
 
 LEAVES = {
     "splice.copies": st.integers(1, 10**6),
-    "splice.clean_share": st.floats(0, 1),
+    # YAML's writer rounds the last digits of numbers below the normal ones.
+    "splice.clean_share": st.floats(0, 1, allow_subnormal=False),
     "splice.match_gain": st.booleans(),
     "posttrain.train.lr": st.floats(1e-12, 1e12),
     "finetune.average": st.integers(1, 10**6),

@@ -429,10 +429,11 @@ def validate_preset(values: Any, path: Path, root: Path = Path()) -> Preset:
     name = path.stem
     base = values.get("base", name) if isinstance(values, dict) else name
     if base != name:
-        theirs = read_yaml(preset_path(str(base), root))
+        place = preset_path(str(base), root)
+        theirs = read_yaml(place)
         if theirs.get("base") != base:
             raise MixframeError(f"{path}: base = {base!r}: that preset has a base of its own")
-        _adopt(values, theirs, BASE_SECTIONS, path, f"its base, {preset_path(base)}")
+        _adopt(values, theirs, BASE_SECTIONS, path, f"its base, {place}")
     trained = values.get("trained", name) if isinstance(values, dict) else name
     if trained != name:
         place = preset_path(str(trained), root)
