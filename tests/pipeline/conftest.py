@@ -55,7 +55,7 @@ def run(folder, *command, ok=True, variables=None, environment=None):
         env=(environment or warm_environment()) | (variables or {}),
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
     )
     if ok:
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

@@ -43,4 +43,6 @@ class Evaluate(Section):
     bootstrap: Bootstrap
     segment_iou: Annotated[float, Field(gt=0, le=1)]
     resolutions: Annotated[list[Above0], Field(min_length=1)]
-    fuse: dict[str, Annotated[list[str], Field(min_length=2)]] = Field({})
+    fuse: dict[str, Annotated[list[str], Field(min_length=2)]] = Field(
+        {}, exclude_if=lambda rows: not rows
+    )
