@@ -200,7 +200,7 @@ from mixframe.experiment.params import Preset
 values = yaml.safe_load(Path("presets/smoke.yaml").read_text())
 values["finetune"]["constant"] = {"kind": "constant", "value": 3.0}
 preset = validate(Preset, values, "test")
-assert preset.model_dump() == values
+assert preset.model_dump() == {"trained": "", **values}
 section = preset.finetune["constant"]
 assert section.starts_from is None and not section.votes_for_frames
 table = pd.DataFrame({"set": ["train", "dev"]})
