@@ -122,6 +122,7 @@ def use(folder):
     only = {"system": ["mfpt"], "posttrained": ["mfpt"], "set": ["eval_seen"]}
     values["grid"] |= {"classical": [], "foundation": [], "borrowing": [], "voting": []} | only
     values["grid"] |= {"lender": "", "localising": []}
+    del values["robustness"]
     values["finetune"]["mfpt"] |= {
         "head": {"kind": "first_frame", "scale": 2.0},
         "augment": {"kind": "louder", "factor": 0.5},
