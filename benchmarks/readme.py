@@ -119,12 +119,14 @@ def main() -> None:
         pairs = pd.read_csv(files.comparisons)
         _print_supported(pairs)
         table = files.table.read_text(encoding="utf-8")
-        blocks = {
-            "table": table,
-            "first table": table.split("\n\n")[0] + "\n",
-            "freezing": freezing(read_json(files.summary), pairs),
-            "localisers": localisers(read_json(files.summary), read_json(files.regions)),
-        }
+        blocks = {"table": table}
+        summary = read_json(files.summary)
+        if len(summary["seeds"]) > 1:
+            blocks = {
+                "first table": table.split("\n\n")[0] + "\n",
+                "freezing": freezing(summary, pairs),
+                "localisers": localisers(summary, read_json(files.regions)),
+            }
     for path in (*sums, *figures):
         shutil.copyfile(path, shown / path.name)
     readme = Path("README.md")
