@@ -111,10 +111,11 @@ def main() -> None:
     shown.mkdir(parents=True, exist_ok=True)
     figures = sorted(files.figure("det.png").parent.glob("*.png"))
     sums = [files.table, files.comparisons, files.summary]
-    if files.robust_details(UNSEEN).is_file():
+    robust = files.robust_details(UNSEEN).is_file()
+    figures = [path for path in figures if (path.stem in ROBUST_FIGURES) == robust]
+    if robust:
         blocks = {"robustness": robustness(read_json(files.robust_details(UNSEEN)))}
         sums = [files.robust_details(UNSEEN), files.robust_table(UNSEEN)]
-        figures = [path for path in figures if path.stem in ROBUST_FIGURES]
     else:
         pairs = pd.read_csv(files.comparisons)
         _print_supported(pairs)
