@@ -35,6 +35,10 @@ ABLATION = {
     "evaluate_frames@smoke-mfpt",
     "evaluate_regions@smoke",
     "embed@smoke-mfpt",
+    # An attack may be carried over from any system.
+    "attack@smoke-lfcc-1-eval_partial",
+    "attack@smoke-lora-1-eval_partial",
+    "evaluate_robust@smoke-eval_partial",
     "summary@smoke",
     "report@smoke",
 }
