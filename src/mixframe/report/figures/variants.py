@@ -65,7 +65,7 @@ def settings(preset: Preset, system: str) -> dict[str, Any]:
     the encoder's sections of `posttrain` and `splice`, whatever the encoder is called.
     """
     sections = {"finetune": preset.finetune[system].model_dump()}
-    encoder = preset.finetune[system].starts_from
+    encoder = sections["finetune"].get("encoder")
     if encoder in preset.posttrain:
         sections["finetune"]["encoder"] = "posttrained"
         sections["posttrain"] = preset.posttrain[encoder].model_dump()
