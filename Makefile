@@ -32,7 +32,7 @@ $(READY): requirements.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "mixframe needs Python 3.11 to 3.13; none found (set PYTHON=...)" >&2; exit 1; fi
 	@echo "Installing the environment into $(VENV): several GB of packages, some minutes"
 	$(PYTHON) -m venv $(VENV)
-	$(call PART,0) > $(VENV)/core.lock
+	@$(call PART,0) > $(VENV)/core.lock
 	$(VENV)/bin/python -m pip install --quiet --require-hashes -r $(VENV)/core.lock
 	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
@@ -46,7 +46,7 @@ $(DEMO): $(READY)
 		sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'; then \
 		echo "the demo's corpus needs pyworld, which is built from source: Python.h is missing" \
 		"(Debian, Ubuntu: apt-get install python3-dev; others: docs/install.md)" >&2; exit 1; fi
-	$(call PART,1) > $(VENV)/demo.lock
+	@$(call PART,1) > $(VENV)/demo.lock
 	$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes -r $(VENV)/demo.lock
 	@touch $@
 

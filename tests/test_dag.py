@@ -122,7 +122,7 @@ HEAD = "schema: '2.0'\nstages:\n"
 
 
 def test_the_lock_holds_the_cells_of_the_chosen_preset_and_of_its_base(pipeline):
-    lock, kept = pipeline / "dvc.lock", pipeline / "presets"
+    lock, kept = pipeline / "dvc.lock", pipeline / "locks"
     lock.write_text(HEAD + SMOKE + DEMO + FOREIGN + OWN)
     dag.choose_lock("smoke", "smoke", pipeline)
     assert lock.read_text() == HEAD + SMOKE + FOREIGN

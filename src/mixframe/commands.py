@@ -336,7 +336,7 @@ def use(name: str | None) -> None:
 
     Without NAME: take over the grid of the preset that is there. Values of the grid that were
     edited in params.yaml, and are lost, are printed. What dvc.lock says of other presets moves to
-    presets/<preset>.lock and comes back with them.
+    locks/<preset>.lock and comes back with them.
     """
     from ruamel.yaml import YAML
 
@@ -346,12 +346,11 @@ def use(name: str | None) -> None:
     from mixframe.experiment import dag
     from mixframe.experiment.params import (
         Choice,
+        choice_of,
         grid_differences,
         need_project,
-        preset_path,
         read_choice,
         read_preset,
-        robust_cells,
     )
 
     yaml, path = YAML(), Path("params.yaml")
@@ -369,9 +368,10 @@ def use(name: str | None) -> None:
                 err=True,
             )
     written = yaml.load(path)
-    written |= {"preset": name, "base": preset.base, "trained": preset.trained or name}
-    cells = {"grid": grid.model_dump(), "robust": robust_cells(read_yaml(preset_path(name)))}
-    for place, values in cells.items():
+    for place, values in choice_of(name, preset).items():
+        if not isinstance(values, dict):
+            written[place] = values
+            continue
         for key, value in values.items():
             if isinstance(value, list):
                 # In place, so that a list keeps its comments and its form; an empty one has none.

@@ -35,6 +35,8 @@ from mixframe.experiment.templates import CODE, paths
 
 PIPELINE = "dvc.yaml"
 LOCK = "dvc.lock"
+LOCKS = "locks"
+"""What dvc.lock says of presets that are not chosen."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,7 @@ def choose_lock(preset: str, base: str, root: Path = Path()) -> None:
     """Leave in dvc.lock what it says of the cells of a preset and of its base alone.
 
     DVC parses and writes all of dvc.lock for each cell, and knows no cell of another preset. Those
-    wait in presets/<name>.lock, and come back when their preset is chosen.
+    wait in locks/<name>.lock, and come back when their preset is chosen.
     """
     head, cells = _locked(root / LOCK)
     chosen = {name: text for name, text in cells.items() if _preset(text) in (preset, base, "")}
@@ -265,7 +267,7 @@ def choose_lock(preset: str, base: str, root: Path = Path()) -> None:
 
 
 def _kept(preset: str, root: Path) -> Path:
-    return root / params.PRESETS / f"{preset}.lock"
+    return root / LOCKS / f"{preset}.lock"
 
 
 def _locked(path: Path) -> tuple[str, dict[str, str]]:

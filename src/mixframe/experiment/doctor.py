@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,8 +33,16 @@ from mixframe.corpora.demo.attacks import analysis, needs_target
 from mixframe.corpora.demo.attacks.context import Context
 from mixframe.experiment import code, dag, machine
 from mixframe.experiment.layout import HELDOUT, Layout
-from mixframe.experiment.params import Choice, Preset, check_grid, read_choice, read_preset
+from mixframe.experiment.params import (
+    Choice,
+    Preset,
+    check_grid,
+    choice_of,
+    read_choice,
+    read_preset,
+)
 from mixframe.experiment.rehearsal import Limits, Rehearsal, Speed, noise_corpus
+from mixframe.experiment.robustness import ITSELF, Robustness, need
 from mixframe.experiment.sizes import foundation_config
 from mixframe.models.params import Hub
 from mixframe.training.params import Scratch, UtteranceTraining
@@ -53,6 +61,9 @@ GROUPS = 10
 """Attacks and bona fide speech in the set of stage embed, where the corpus has not been read."""
 
 WATTS_A_CORE = 15.0
+
+BACKWARD = 3.0
+"""Scores in the time of which a system that does not learn in steps gives a gradient."""
 
 NOT_MEASURED = "not measured"
 
@@ -301,8 +312,7 @@ def read_cells(name: str) -> list[dag.Cell]:
     else:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
-            preset = read_preset(name)
-            choice = {"preset": name, "base": preset.base, "grid": preset.grid.model_dump()}
+            choice = choice_of(name, read_preset(name))
             write_text(root / "params.yaml", yaml.safe_dump(choice))
             write_text(root / ".dvc" / "config", "[core]\n    no_scm = true\n")
             for path in (Path(dag.PIPELINE), *Path("presets").glob("*.yaml")):
@@ -422,6 +432,53 @@ class Forecaster:
         n = section.utterances * self._heard.groups + section.splices
         return 2 * n * speed.scored, speed
 
+    def score_robust(self, options: Mapping[str, str]) -> tuple[float, Speed]:
+        """The trials of the plan, clean and under each condition, and the making of their audio."""
+        section, speed = self._robustness, self._system(options["system"])
+        heard = (1 + len(section.conditions)) * speed.scored
+        each = heard + self._distorting / self._compute.workers
+        return self._planned(options["set"]).total * each, speed
+
+    def attack(self, options: Mapping[str, str]) -> tuple[float, Speed]:
+        """The gradients of the trials that attacks target, and the scores of all trials."""
+        speed, size = self._system(options["system"]), self._planned(options["set"])
+        seconds = 0.0
+        for condition in self._robustness.adversarial.values():
+            own = condition.made_on == ITSELF
+            gradient = self._gradient(options["system"] if own else condition.made_on)
+            attack = condition.attack
+            targeted = sum(n for label, n in size._asdict().items() if attack.targets(label))
+            seconds += targeted * attack.gradients * gradient + size.total * speed.scored
+        return seconds, speed
+
+    @property
+    def _robustness(self) -> Robustness:
+        return need(self._preset.robustness, self._preset.title)
+
+    def _planned(self, name: str) -> SetSize:
+        """Return how many trials of a set are heard under distortions."""
+        size, wanted = self._heard.of(name), self._robustness.trials
+        attacks = max(self._heard.groups - 1, 1)
+        spoof = min(size.spoof, attacks * wanted.spoof_per_attack)
+        return SetSize(min(size.bonafide, wanted.bonafide), spoof)
+
+    @cached_property
+    def _distorting(self) -> float:
+        """Seconds in which one process makes an utterance's audio under all conditions."""
+        rng = np.random.default_rng(0)
+        wave = rng.normal(0, 0.05, int(np.mean(self._heard.samples))).astype(np.float32)
+        start = time.perf_counter()
+        for condition in self._robustness.conditions.values():
+            condition.apply(wave, rng)
+        return time.perf_counter() - start
+
+    def _gradient(self, system: str) -> float:
+        """Return the seconds of the gradient of one utterance."""
+        section, speed = self._preset.finetune[system], self._system(system)
+        if isinstance(section, UtteranceTraining):
+            return speed.step / section.train.batch
+        return BACKWARD * speed.scored
+
     def _located(self, system: str, sets: Sequence[str]) -> tuple[float, Speed]:
         speed = self._system(system)
         n = self._heldout() + sum(self._heard.of(name).total for name in sets)
@@ -461,6 +518,8 @@ ESTIMATES: dict[str, Callable[[Forecaster, Mapping[str, str]], tuple[float, Spee
     "vote": Forecaster.vote,
     "score_frames": Forecaster.score_frames,
     "embed": Forecaster.embed,
+    "score_robust": Forecaster.score_robust,
+    "attack": Forecaster.attack,
 }
 """The stages that compute for long; the others take seconds, or minutes on the largest corpora."""
 

@@ -272,8 +272,19 @@ def need_own_systems(preset: Preset, name: str) -> None:
         )
 
 
+def choice_of(name: str, preset: Preset) -> dict[str, Any]:
+    """Return what params.yaml says where a preset is chosen, with the preset's own grid."""
+    return {
+        "preset": name,
+        "base": preset.base,
+        "trained": preset.trained or name,
+        "grid": preset.grid.model_dump(),
+        "robust": robust_cells(preset.model_dump()),
+    }
+
+
 def robust_cells(values: Any) -> dict[str, list[str]]:
-    """Return what params.yaml has as `robust` for a preset, as it was read from YAML."""
+    """Return what params.yaml has as `robust` for the values of a preset."""
     section = values.get("robustness") or {}
     return {"system": section.get("systems", []), "set": section.get("sets", [])}
 

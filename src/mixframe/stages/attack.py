@@ -98,7 +98,7 @@ def attacked(
         labels, seeds: of each.
         batch: utterances attacked at once, of similar length.
     """
-    rows = [row for row, label in enumerate(labels) if section.target in (label, "any")]
+    rows = [row for row, label in enumerate(labels) if section.targets(label)]
     groups = [
         [rows[i] for i in group]
         for group in length_batches([waves[row].size for row in rows], batch, equal=False)

@@ -58,7 +58,7 @@ class AttackedTask(UtteranceTask):
     def _attacked(self, draw: int, label: int) -> bool:
         name = "bonafide" if label == BONAFIDE else "spoof"
         drawn = np.random.default_rng([self._seed, 4, draw]).random()
-        return self._attack.target in (name, "any") and drawn < self._share
+        return self._attack.targets(name) and drawn < self._share
 
     def weight(self, batch: Batch) -> float:
         """See `UtteranceTask`."""

@@ -114,6 +114,15 @@ class Attack(Section):
     ball: Annotated[Linf | Snr, Field(discriminator="norm")]
     expectation: Expectation
 
+    @property
+    def gradients(self) -> int:
+        """How many gradients it takes of an utterance."""
+        return 1 if self.expectation.exact else self.expectation.draws
+
+    def targets(self, label: str) -> bool:
+        """Tell whether it changes utterances of a label."""
+        return self.target in (label, "any")
+
     def search(
         self,
         objective: "Objective",

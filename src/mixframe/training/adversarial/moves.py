@@ -44,7 +44,7 @@ def attack(
         those that `section.target` leaves out are the rounded waves themselves.
     """
     out = [as_written(wave) for wave in waves]
-    rows = [i for i, label in enumerate(labels) if section.target in (label, "any")]
+    rows = [i for i, label in enumerate(labels) if section.targets(label)]
     if rows:
         signs = torch.tensor([1.0 if labels[i] == "spoof" else -1.0 for i in rows], device=device)
         changed = section.search(

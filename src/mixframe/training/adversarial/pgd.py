@@ -31,6 +31,11 @@ class Pgd(Attack):
     step: Above0
     starts: Positive
 
+    @property
+    def gradients(self) -> int:
+        """See `Attack`."""
+        return super().gradients * self.steps * self.starts
+
     def search(
         self,
         objective: "Objective",
