@@ -8,6 +8,7 @@ address (playlists name some).
 import math
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -281,6 +282,16 @@ def _resampled(parts: Iterator[Waveform], rate: int) -> Iterator[Waveform]:
             yield resample(np.concatenate(held), rate)
         return
     yield from _in_parts(chain(held, parts), rate)
+
+
+def read_whole(path: Path, name: str) -> Waveform:
+    """Return all of a recording: (n,) float32 at 16 kHz, one channel.
+
+    Raises:
+        MixframeError: as `AudioStream`.
+    """
+    with path.open("rb") as file:
+        return np.concatenate(list(AudioStream(file, name).blocks()))
 
 
 def _ratio(rate: int) -> tuple[int, int]:

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from mixframe.audio.distortions.conditions import READY, read_conditions
 from mixframe.audio.distortions.distortion import Distortion
-from mixframe.audio.io import encode_flac
-from mixframe.audio.stream import AudioStream
+from mixframe.audio.io import Waveform, encode_flac
+from mixframe.audio.stream import read_whole
 from mixframe.base.errors import MixframeError
 from mixframe.bundle.analysis import Result, Rule, analyse
 from mixframe.bundle.detector import Detector
@@ -64,18 +64,17 @@ def verdicts(
     Returns:
         a verdict a condition by the name of the file; nothing of files that could not be judged.
     """
-    return {
-        result.file: [_verdict(detector, file, rule, *item) for item in conditions.items()]
-        for file, result in zip(files, results, strict=True)
-        if result.error is None
-    }
+    made = {}
+    for file, result in zip(files, results, strict=True):
+        if result.error is None:
+            wave = read_whole(file, shown(file))
+            made[result.file] = [_verdict(detector, wave, rule, *c) for c in conditions.items()]
+    return made
 
 
 def _verdict(
-    detector: Detector, file: Path, rule: Rule, name: str, condition: Distortion
+    detector: Detector, wave: Waveform, rule: Rule, name: str, condition: Distortion
 ) -> Verdict:
-    with file.open("rb") as stream:
-        wave = np.concatenate(list(AudioStream(stream, shown(file)).blocks()))
     try:
         made = encode_flac(condition.apply(wave, np.random.default_rng(SEED)))
         result, _ = analyse(detector, io.BytesIO(made), name, rule)

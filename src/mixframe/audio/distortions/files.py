@@ -7,7 +7,7 @@ import soundfile
 
 from mixframe.audio.distortions.distortion import Distortion
 from mixframe.audio.io import SAMPLE_RATE, Waveform
-from mixframe.audio.stream import AudioStream
+from mixframe.audio.stream import read_whole
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import atomic_path, need_file
 
@@ -34,8 +34,7 @@ def distort_file(source: Path, target: Path, distortion: Distortion, seed: int) 
     _format(target)
     if target.exists() and target.samefile(need_file(source)):
         raise MixframeError(f"{target}: is the recording itself; expected another name")
-    with need_file(source).open("rb") as file:
-        wave = np.concatenate(list(AudioStream(file, str(source)).blocks()))
+    wave = read_whole(need_file(source), str(source))
     made = distortion.apply(wave, np.random.default_rng(seed))
     write_wave(target, made)
     return wave.size, made.size
