@@ -29,7 +29,8 @@ class Fgsm(Attack):
 
         _, slopes = gradients(objective, waves, self.expectation, rngs)
         ball = self.ball
+        each = [(wave, ball.radius(wave), slope) for wave, slope in zip(waves, slopes, strict=True)]
         return [
-            moved(wave, ball.radius(wave) * ball.steepest(slope))
-            for wave, slope in zip(waves, slopes, strict=True)
+            moved(wave, ball.project(radius * ball.steepest(slope), radius))
+            for wave, radius, slope in each
         ]
