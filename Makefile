@@ -53,7 +53,7 @@ $(DEMO): $(READY)
 CORES ?= $(shell nproc)
 
 demo: $(DEMO)  ## Run the demo on CORES cores, print its table, say where the report is
-	snakemake --cores $(CORES)
+	mixframe warm snakemake --cores $(CORES)
 	@mixframe show
 
 test-slurm: $(DEMO)  ## The smoke pipeline through a SLURM of one node, started for the test (root)

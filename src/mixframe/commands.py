@@ -684,6 +684,19 @@ def new_corpora(name: str, base: str, entries: tuple[str, ...], alone: bool) -> 
     click.echo(f"{path}: with {', '.join(entries)}; edit path and trials of each there")
 
 
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def warm(command: tuple[str, ...]) -> None:
+    """Run COMMAND, an engine, so that its stages need not import torch and the like anew.
+
+    `mixframe warm snakemake --cores 2`, `mixframe warm dvc repro`: on Linux each stage starts from
+    a copy of one process that has the packages imported, and ends as it would otherwise.
+    """
+    from mixframe.experiment.warm import run
+
+    raise SystemExit(run(command))
+
+
 COMMANDS: dict[str, click.Command] = {
     command.name or "": command
     for command in (
@@ -706,6 +719,7 @@ COMMANDS: dict[str, click.Command] = {
         show,
         timings,
         use,
+        warm,
     )
 }
 """By name."""

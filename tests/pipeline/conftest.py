@@ -1,5 +1,6 @@
 """Clones of the working tree in which the pipeline runs at smoke size."""
 
+import atexit
 import os
 import re
 import shutil
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests import warm
+from mixframe import cli
+from mixframe.experiment import warm
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -45,10 +47,18 @@ ABLATION = {
 """The cells that another injector policy of mfpt touches."""
 
 
+ENGINES = ("dvc.cli.parser", "dvc.repo", "networkx", "snakemake.cli")
+"""What the engines import."""
+
+
 @cache
 def warm_environment(server=0):
-    """Return the variables with which commands run warm (tests/warm), by a server's number."""
-    return {**ENVIRONMENT, "PATH": f"{warm.start()}:{ENVIRONMENT['PATH']}"}
+    """Return the variables with which commands run warm, by a server's number."""
+    commands, packages = ("dvc", "mixframe", "snakemake"), (*warm.PACKAGES, *ENGINES)
+    started = warm.started({**os.environ, **cli.ENVIRONMENT}, commands, packages)
+    folder = started.__enter__()
+    atexit.register(started.__exit__, None, None, None)
+    return {**ENVIRONMENT, "PATH": f"{folder}:{ENVIRONMENT['PATH']}"}
 
 
 def run(folder, *command, ok=True, variables=None, environment=None):

@@ -14,6 +14,7 @@ asked = {"command": [name, *sys.argv[1:]], "folder": os.getcwd(), "variables": d
 server.sendall(json.dumps(asked).encode() + b"\n")
 status = int(server.recv(16) or 1)
 if status < 0:
-    signal.signal(-status, signal.SIG_DFL)
+    if -status != signal.SIGKILL:  # Python handles some of the others.
+        signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 sys.exit(status)

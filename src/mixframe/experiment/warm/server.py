@@ -1,9 +1,9 @@
 """Runs commands of the environment in forks of a process that has their packages imported.
 
-Importing torch and transformers takes longer than most cells of the smoke preset, and the tests
-start some two hundred processes. The command itself is what the environment's `bin` has, with the
-caller's arguments, folder, variables and streams; mixframe is imported anew each time, from where
-the caller's PYTHONPATH says.
+Importing torch and transformers takes longer than many a cell. The command itself is what the
+environment's `bin` has, with the caller's arguments, folder, variables and streams; mixframe is
+imported anew each time, from where the caller's PYTHONPATH says. What the packages read when they
+are imported (the pins of `mixframe.base.isa`) is set for all alike.
 """
 
 import gc
@@ -19,42 +19,21 @@ from importlib import import_module
 from multiprocessing.connection import wait
 from pathlib import Path
 
-PACKAGES = (
-    "accelerate",
-    "dvc.cli.parser",
-    "dvc.repo",
-    "matplotlib.backends.backend_agg",
-    "matplotlib.backends.backend_svg",
-    "networkx",
-    "pandas",
-    "peft",
-    "pyarrow.parquet",
-    "pydantic",
-    "safetensors.torch",
-    "scipy.optimize",
-    "scipy.signal",
-    "scipy.stats",
-    "sklearn.cluster",
-    "sklearn.mixture",
-    "snakemake.cli",
-    "soundfile",
-    "torch",
-    "torchaudio",
-    "transformers.models.auto",
-    "transformers.models.hubert.modeling_hubert",
-)
 
+def serve(place: str, packages: list[str]) -> None:
+    """Import packages, those that are there, and run what callers at a socket ask for.
 
-def serve(place: str) -> None:
-    """Wait at a socket for callers; a fork attends to each."""
-    for package in PACKAGES:
-        import_module(package)
-    # The forks share what is there until they write to it, which the collector would.
-    gc.freeze()
+    A fork attends to each caller; those that come before all is imported wait.
+    """
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(f"{place}.new")
     listener.listen(64)
     os.rename(f"{place}.new", place)
+    for package in packages:
+        with suppress(ImportError):
+            import_module(package)
+    # The forks share what is there until they write to it, which the collector would.
+    gc.freeze()
     # Standard input ends when the process that started this one does.
     while wait([listener, sys.stdin]) == [listener]:
         caller, _ = listener.accept()
@@ -92,6 +71,8 @@ def run(streams: list[int], command: list[str], folder: str, variables: dict[str
     for i, stream in enumerate(streams):
         os.dup2(stream, i)
         os.close(stream)
+    # In the place of the nothing that multiprocessing has put there.
+    sys.stdin = os.fdopen(0)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
@@ -105,5 +86,5 @@ def run(streams: list[int], command: list[str], folder: str, variables: dict[str
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], sys.argv[2:])
     collect(flags=0)
