@@ -43,6 +43,8 @@ def run(context: Context, grid: Grid) -> None:
                 figure = drawing.whole()
                 table = cells(drawing.table).to_csv(index=False, lineterminator="\n")
                 (folder / f"{name}.png").write_bytes(to_png(figure))
+                # Where the axes lie is settled.
+                figure.set_layout_engine("none")
                 write_text(folder / f"{name}.svg", to_svg(figure))
                 write_text(folder / f"{name}.csv", table)
             write_text(files.report, page)
