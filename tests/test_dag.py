@@ -92,6 +92,22 @@ def test_a_leaf_changes_the_stamps_of_the_cells_that_read_it(pipeline):
     assert {n for n in before if before[n].stamp != after[n].stamp} == {"splice@smoke-mfpt-1"}
 
 
+def test_the_more_cells_wait_for_a_stage_the_earlier_it_comes(pipeline):
+    stages = dag.read_stages()
+    by_name = cells(stages)
+
+    def behind(name):
+        made = set(by_name[name].outputs)
+        direct = [other for other, cell in by_name.items() if made & set(cell.inputs)]
+        return set(direct).union(*map(behind, direct))
+
+    for stage in stages:
+        assert stage.priority == max(len(behind(cell.name)) for cell in stage.cells.values())
+    order = {stage.name: stage.priority for stage in stages}
+    chain = ["protocol", "pretrain", "posttrain", "finetune_borrowing", "score", "summary"]
+    assert sorted(chain, key=order.get, reverse=True) == chain
+
+
 def test_an_output_that_wildcards_cannot_name_is_refused(pipeline):
     def change(values):
         values["stages"]["download"]["outs"] = ["results/${base}/download/download.json"]

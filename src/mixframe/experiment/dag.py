@@ -9,7 +9,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -75,12 +76,15 @@ class Stage:
         keys: the dimensions with more than one value in dvc.yaml, in its order.
         outputs: paths with {dimension} where values go.
         cells: by the values of `keys`.
+        priority: the most cells that wait for one of its own; with the largest first, no long chain
+            is left for the end.
     """
 
     name: str
     keys: tuple[str, ...]
     outputs: list[str]
     cells: dict[tuple[str, ...], Cell]
+    priority: int
 
     @property
     def wildcards(self) -> dict[str, str]:
@@ -135,18 +139,44 @@ def _stages(repo: Repo, root: Path) -> list[Stage]:
     stages = list(repo.index.stages)
     made = [out.def_path for stage in stages for out in stage.outs]
     cells = {stage.addressing: _cell(stage, made) for stage in stages}
+    behind = _behind(cells.values())
     resolver = load_file(repo, str(root / PIPELINE)).resolver
     rules = []
     for name, template in read_yaml(root / PIPELINE)["stages"].items():
         items = getattr(resolver.definitions[name], "normalized_iterable", {"": {}})
         if name not in CODE and items:
             keyed = {key: cells[f"{name}@{key}" if key else name] for key in items}
-            rules.append(_rule(name, template, items, keyed))
+            priority = max(len(behind[cell.name]) for cell in keyed.values())
+            rules.append(_rule(name, template, items, keyed, priority))
     return rules
 
 
+def _behind(cells: Collection[Cell]) -> dict[str, set[str]]:
+    """Return the names of the cells that need each cell, directly or through others."""
+    needs: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        for path in cell.inputs:
+            needs[path].append(cell.name)
+    outputs = {cell.name: cell.outputs for cell in cells}
+    behind: dict[str, set[str]] = {}
+
+    def visit(name: str) -> set[str]:
+        if name not in behind:
+            direct = {other for path in outputs[name] for other in needs[path]}
+            behind[name] = direct.union(*map(visit, direct))
+        return behind[name]
+
+    for name in outputs:
+        visit(name)
+    return behind
+
+
 def _rule(
-    name: str, template: Mapping[str, Any], items: Mapping[str, Any], cells: Mapping[str, Cell]
+    name: str,
+    template: Mapping[str, Any],
+    items: Mapping[str, Any],
+    cells: Mapping[str, Cell],
+    priority: int,
 ) -> Stage:
     values = {key: {k: str(v) for k, v in item.items()} for key, item in items.items()}
     first = next(iter(values.values()))
@@ -167,7 +197,7 @@ def _rule(
                 f"read as {wanted[0]}, where DVC has {sorted(cell.outputs)[0]}"
             )
     chosen = {tuple(values[key][k] for k in keys): cell for key, cell in cells.items()}
-    return Stage(name, keys, outputs, chosen)
+    return Stage(name, keys, outputs, chosen, priority)
 
 
 def _filled(pattern: str, values: Mapping[str, str]) -> str:
