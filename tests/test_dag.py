@@ -1,5 +1,6 @@
 """What Snakemake is given is what DVC has."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -160,3 +161,25 @@ def test_a_preset_that_never_ran_leaves_no_lock(pipeline):
     assert dag.read_stages()
     dag.choose_lock("demo", "demo", pipeline)
     assert lock.read_text() == HEAD + DEMO
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_no_output_stays_older_than_its_inputs(tmp_path, linked):
+    chain = [
+        dag.Cell("first", "", ["raw"], ["one", "same"], ""),
+        dag.Cell("second", "", ["one", "same"], ["two"], ""),
+        dag.Cell("third", "", ["two"], ["three"], ""),
+    ]
+    for age, name in enumerate(["three", "two", "one", "same", "raw", "apart"]):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (1000 + age, 1000 + age))
+    if linked:
+        (tmp_path / "same").unlink()
+        (tmp_path / "same").hardlink_to(tmp_path / "three")
+    dag.settle(chain, tmp_path)
+    times = {path.name: path.stat().st_mtime for path in tmp_path.iterdir()}
+    for cell in chain:
+        assert min(times[p] for p in cell.outputs) >= max(times[p] for p in cell.inputs)
+    assert times["apart"] == 1005
+    dag.settle(chain, tmp_path)
+    assert times == {path.name: path.stat().st_mtime for path in tmp_path.iterdir()}

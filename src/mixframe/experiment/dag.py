@@ -392,11 +392,24 @@ def follow_dvc(root: Path = Path()) -> None:
         if cell.name in changed:
             continue
         os.utime(trigger, (0, 0))
-        newest = max((_time(root / path) for path in cell.inputs), default=0.0)
-        if any(_time(root / path) < newest for path in cell.outputs):
-            now = max(time.time(), newest)
-            for path in cell.outputs:
-                os.utime(root / path, (now, now))
+    settle([cell for cell in cells if cell.name not in changed], root)
+
+
+def settle(cells: Iterable[Cell], root: Path) -> None:
+    """Make no output of a cell older than its inputs.
+
+    Outputs of one content may be one file, where DVC links to its cache: what makes one of them
+    newer makes an input of another cell newer.
+    """
+    start, settled = time.time(), False
+    while not settled:
+        settled = True
+        for cell in cells:
+            newest = max((_time(root / path) for path in cell.inputs), default=0.0)
+            if any(_time(root / path) < newest for path in cell.outputs):
+                settled = False
+                for path in cell.outputs:
+                    os.utime(root / path, (max(start, newest),) * 2)
 
 
 def _time(path: Path) -> float:
