@@ -17,12 +17,11 @@ from dataclasses import replace
 
 from mixframe.base.files import write_text
 from mixframe.base.progress import log
-from mixframe.base.shown import cells
 from mixframe.experiment import machine
 from mixframe.experiment.params import Grid
 from mixframe.report.collect import collect
-from mixframe.report.draw import to_png, to_svg
 from mixframe.report.figures import draw
+from mixframe.report.files import written
 from mixframe.report.render import render
 from mixframe.stages.context import Context, fresh_folder, running
 
@@ -37,15 +36,8 @@ def run(context: Context, grid: Grid) -> None:
     with running(context, "report"):
         data = collect(context.name, context.preset, files, grid, machine.departing())
         drawings = draw(data)
-        page = render(data, drawings)
         with fresh_folder(files.figure("all").parent) as folder:
-            for name, drawing in drawings.items():
-                figure = drawing.whole()
-                table = cells(drawing.table).to_csv(index=False, lineterminator="\n")
-                (folder / f"{name}.png").write_bytes(to_png(figure))
-                # Where the axes lie is settled.
-                figure.set_layout_engine("none")
-                write_text(folder / f"{name}.svg", to_svg(figure))
-                write_text(folder / f"{name}.csv", table)
+            with written(drawings, folder, context.compute.workers):
+                page = render(data, drawings)
             write_text(files.report, page)
         log(f"  {files.report}: {files.report.stat().st_size / 2**20:.1f} MiB")
