@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,14 @@ from mixframe.training.runner import Runner
 from mixframe.training.systems.neural import Neural
 from mixframe.training.utterances import UtteranceTask
 
-SECONDS = 3.0
+LENGTH = 3 * SAMPLE_RATE
 
 
 def noise(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Waveform:
     """Return noise in the place of an utterance; it depends on the utterance's name only."""
     rng = np.random.default_rng([*ref.path.encode()])
     end = None if n_samples is None else start + n_samples
-    whole = rng.normal(0, 0.1, int(SECONDS * SAMPLE_RATE)).astype(np.float32)
+    whole = rng.normal(0, 0.1, LENGTH).astype(np.float32)
     return whole[start:end]
 
 
@@ -75,7 +76,7 @@ def _posttrain(preset: Preset, name: str, folder: Path) -> dict[str, Any]:
     section = preset.posttrain[name]
     section = section.model_copy(update={"train": _shortened(section.train)})
     encoder = backbones.load(folder, preset.encoder)
-    rows = _corpus(2 * section.train.batch)
+    rows = corpus([LENGTH] * 2 * section.train.batch)
     where = dict(zip(rows["utterance"], manifest.refs(rows), strict=True))
     spliced, heldout = (
         rendering.recipes(
@@ -92,7 +93,7 @@ def _finetune(preset: Preset, params: Neural, folder: Path) -> dict[str, Any]:
     params = params.model_copy(update={"train": _shortened(params.train)})
     encoder = backbones.load(folder, preset.encoder)
     detector = Detector(encoder, params.adapter, params.head, 0)
-    rows = _corpus(2 * params.train.batch)
+    rows = corpus([LENGTH] * 2 * params.train.batch)
     task = UtteranceTask(detector, params, preset.score, noise, rows, rows.iloc[:4], preset.seed)
     return _train(task, params.train, preset, folder / "finetune.pt")
 
@@ -119,8 +120,9 @@ def _train(task: Task, section: Train, preset: Preset, state: Path) -> dict[str,
     }
 
 
-def _corpus(n: int) -> pd.DataFrame:
-    samples = int(SECONDS * SAMPLE_RATE)
+def corpus(samples: Sequence[int]) -> pd.DataFrame:
+    """Return manifest rows u0, u1 ... of one speaker, every other one spoofed, of these lengths."""
+    n = len(samples)
     return pd.DataFrame(
         {
             "utterance": [f"u{i}" for i in range(n)],

@@ -17,8 +17,9 @@ from mixframe.models.pooled import AttentiveStatistics, MeanPool
 from mixframe.training.loop import train
 from mixframe.training.params import Score, Train
 from mixframe.training.runner import Runner
-from mixframe.training.scoring import Window, score
+from mixframe.training.scoring import Window, score, window
 from mixframe.training.systems.neural import Neural
+from mixframe.training.systems.system import Work
 from mixframe.training.utterances import UtteranceTask, class_weights
 
 TRAIN = Train(
@@ -36,9 +37,8 @@ TRAIN = Train(
     precision="fp32",
 )
 LORA = {"kind": "lora", "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["q_proj", "v_proj"]}
-RUN = Runner(
-    Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0, isa="pinned")
-)
+COMPUTE = Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0, isa="pinned")
+RUN = Runner(COMPUTE)
 
 
 def neural(adapter=LORA, layers="weighted", pooling="attentive"):
@@ -90,7 +90,13 @@ def test_training_reaches_every_parameter_and_survives_its_files(
     detector = fresh()
     before = {n: p.clone() for n, p in detector.named_parameters()}
     task = UtteranceTask(
-        detector, params, Score(batch=4, max_seconds=5.0), read, rows["train"], rows["dev"], 0
+        detector,
+        params,
+        Score(batch=4, batch_seconds=0.0, max_seconds=5.0, merge=False),
+        read,
+        rows["train"],
+        rows["dev"],
+        0,
     )
     train(task, params.train, 0, RUN, tmp_path / "s.pt", 0, "test")
     for name, parameter in detector.named_parameters():
@@ -103,6 +109,17 @@ def test_training_reaches_every_parameter_and_survives_its_files(
     other.restore(tmp_path / "system")
     other.eval()
     assert np.array_equal(task.dev_scores(RUN), scores_of(other, rows["dev"]))
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_no_gradient_passes_through_a_frozen_front_end(encoder, adapter):
+    detector = detector_of(encoder, neural(adapter)).train()
+    seen = []
+    encoder.model.feature_extractor.register_forward_hook(
+        lambda module, given, frames: seen.append(frames.requires_grad)
+    )
+    detector.training_logits(torch.randn(1, 4000), torch.tensor([4000]))
+    assert seen == [adapter == WHOLE]
 
 
 def scores_of(detector, rows, batch=4, read=read):
@@ -138,6 +155,54 @@ def test_the_adapter_is_peft_s(encoder_folder, tmp_path):
         assert torch.allclose(loaded(waves).last_hidden_state, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(("seconds", "longest"), [(1.0, 16_000), (3.0, 48_000), (0.0, np.inf)])
+def test_so_many_seconds_are_scored_at_once(encoder, make_manifest, seconds, longest, monkeypatch):
+    rows = make_manifest({"eval": 8}, seconds=(0.3, 0.9))
+    detector, params = detector_of(encoder, neural()).eval(), neural()
+    scoring = Score(batch=7, batch_seconds=seconds, max_seconds=5.0, merge=False)
+    sizes, score_of = [], Detector.score
+
+    def watched(self, waves, lengths):
+        sizes.append(waves.shape)
+        return score_of(self, waves, lengths)
+
+    monkeypatch.setattr(Detector, "score", watched)
+    refs, samples = manifest.refs(rows), rows["samples"].tolist()
+    scores = score(detector, refs, samples, window(params, scoring), RUN, read)
+    assert max(n * width for n, width in sizes) <= longest
+    assert 1 < max(n for n, _ in sizes) <= scoring.batch
+    assert (max(n for n, _ in sizes) == scoring.batch) == (seconds == 0)
+    assert np.abs(scores - scores_of(detector, rows, batch=1)).max() < 1e-5
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_scores_are_those_of_merged_adapters_where_the_key_says_so(
+    encoder_folder, make_manifest, tmp_path, merge, monkeypatch
+):
+    rows, params = make_manifest({"eval": 5}, seconds=(0.1, 1.5)), neural()
+    detector = detector_of(backbones.load(encoder_folder, Encoder(dropout=0.0)), params)
+    with torch.no_grad():
+        for name, parameter in detector.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    detector.save(tmp_path)
+    expected = scores_of(detector.eval(), rows)
+    scoring = Score(batch=4, batch_seconds=0.0, max_seconds=5.0, merge=merge)
+    work = Work(encoder_folder, Encoder(dropout=0.0), scoring, COMPUTE, 0, "")
+    left = []
+    score_of = Detector.score
+
+    def watched(self, waves, lengths):
+        left.extend(name for name, _ in self.named_parameters() if "lora" in name)
+        return score_of(self, waves, lengths)
+
+    monkeypatch.setattr(Detector, "score", watched)
+    scores = params.scorer(work, tmp_path)(manifest.refs(rows), rows["samples"].tolist(), read)
+    assert bool(left) != merge
+    assert np.abs(scores - expected).max() < 1e-5
+    assert merge or np.array_equal(scores, expected)
+
+
 def test_files_of_another_system_are_refused(encoder_folder, tmp_path):
     fresh = backbones.load(encoder_folder, Encoder(dropout=0.0))
     detector_of(fresh, neural(layers="last")).save(tmp_path)
@@ -170,7 +235,15 @@ def test_lora_that_a_model_does_not_call_is_refused_by_name(make_manifest, tmp_p
     raw = backbones.Backbone(WavLMModel(config), backbones.grid_of(config), False, True)
     detector = detector_of(raw, params)
     rows = make_manifest({"train": 2})
-    task = UtteranceTask(detector, params, Score(batch=4, max_seconds=5.0), read, rows, rows, 0)
+    task = UtteranceTask(
+        detector,
+        params,
+        Score(batch=4, batch_seconds=0.0, max_seconds=5.0, merge=False),
+        read,
+        rows,
+        rows,
+        0,
+    )
     with pytest.raises(MixframeError, match=r"(?s)get no gradient:.*q_proj.lora_A"):
         train(task, params.train, 0, RUN, tmp_path / "s.pt", 0, "test")
 

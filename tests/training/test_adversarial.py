@@ -210,7 +210,14 @@ def test_a_ball_that_is_none_is_refused(ball, words):
 
 
 def work(folder):
-    return Work(folder, Encoder(dropout=0.0), Score(batch=2, max_seconds=0.6), PINNED, 1, "test")
+    return Work(
+        folder,
+        Encoder(dropout=0.0),
+        Score(batch=2, batch_seconds=0.0, max_seconds=0.6, merge=False),
+        PINNED,
+        1,
+        "test",
+    )
 
 
 @pytest.fixture

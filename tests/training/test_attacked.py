@@ -44,7 +44,7 @@ def trained(encoder_folder, make_manifest, tmp_path):
         compute = Compute(
             device="cpu", processes=1, threads=threads, workers=1, keep_utterances=9, isa="pinned"
         )
-        scoring = Score(batch=2, max_seconds=1.0)
+        scoring = Score(batch=2, batch_seconds=0.0, max_seconds=1.0, merge=False)
         work = Work(encoder_folder, Encoder(dropout=0.0), scoring, compute, 1, "test")
         fitted = system.fit(work, table, tmp_path / "state")
         folder = tmp_path / "trained"
@@ -74,7 +74,14 @@ def task(encoder_folder, make_manifest):
 
     def make(system):
         encoder = backbones.load(encoder_folder, Encoder(dropout=0.0))
-        work = Work(None, Encoder(dropout=0.0), Score(batch=2, max_seconds=1.0), None, 1, "test")
+        work = Work(
+            None,
+            Encoder(dropout=0.0),
+            Score(batch=2, batch_seconds=0.0, max_seconds=1.0, merge=False),
+            None,
+            1,
+            "test",
+        )
         train = system.train.model_copy(update={"steps": 20})
         system = system.model_copy(update={"train": train})
         detector = system._assemble(encoder, 0)

@@ -1,5 +1,7 @@
 """Batches are pure functions of the step."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,16 @@ def test_length_batches_hold_every_item_once(lengths, size, equal):
     assert all(1 <= len(g) <= size for g in groups)
     if equal:
         assert all(len({lengths[i] for i in g}) == 1 for g in groups)
+
+
+@given(st.lists(st.integers(1, 30), max_size=40), st.integers(1, 7), st.integers(1, 90))
+def test_length_batches_are_as_long_as_they_may_be(lengths, size, most):
+    groups = length_batches(lengths, size, False, most)
+    assert sorted(i for g in groups for i in g) == list(range(len(lengths)))
+    assert all(len(g) == 1 or len(g) * max(lengths[i] for i in g) <= most for g in groups)
+    for group, after in pairwise(groups):
+        full = len(group) == size
+        assert full or (len(group) + 1) * lengths[after[0]] > most
 
 
 def test_prefetch_keeps_the_order_for_any_number_of_threads():

@@ -26,7 +26,7 @@ from tests.models.test_detector import LORA, TRAIN
 
 GRID = FrameGrid((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
 COMPUTE = Compute(device="cpu", processes=1, threads=2, workers=1, keep_utterances=0, isa="pinned")
-SCORING = Score(batch=4, max_seconds=10.0)
+SCORING = Score(batch=4, batch_seconds=0.0, max_seconds=10.0, merge=False)
 TOPK = {"kind": "topk", "share": 0.2}
 POOLED = {"kind": "pooled", "layers": "last", "pooling": "mean", "hidden": 1}
 FRAMES = {

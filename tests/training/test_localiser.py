@@ -57,7 +57,7 @@ def test_what_is_saved_scores_as_what_was_fitted(encoder, encoder_folder, make_m
     work = Work(
         encoder_folder,
         Encoder(dropout=0.0),
-        Score(batch=2, max_seconds=10.0),
+        Score(batch=2, batch_seconds=0.0, max_seconds=10.0, merge=False),
         compute,
         1,
         "localiser",

@@ -220,6 +220,25 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path):
         train(task, TRAIN, 0, runner(), tmp_path / "s.pt", 0, "test")
 
 
+def test_the_share_of_padding_is_told(tmp_path, capsys):
+    task = Regression()
+    good = task.batch
+
+    def shorter(numbers):
+        batch = good(numbers)
+        # Four slices of two: the first is cut to three samples, in the last one two are padding.
+        lengths = torch.tensor([3, 3, 5, 5, 5, 5, 5, 3])
+        waves = torch.where(torch.arange(5) < lengths[:, None], batch.waves, 0.0)
+        return Batch(waves, lengths, batch.targets)
+
+    task.batch = shorter
+    task.loss = lambda part: task.model(
+        nn.functional.pad(part.waves, (0, 5 - part.waves.shape[1]))
+    ).sum()
+    train(task, TRAIN, 0, runner(), tmp_path / "s.pt", 0, "test")
+    assert "test: 5.6% of the samples computed were padding" in capsys.readouterr().err
+
+
 def test_learning_rate_by_hand():
     rates = [learning_rate(TRAIN, step) for step in range(12)]
     assert rates[:3] == pytest.approx([0.025, 0.05, 0.05])

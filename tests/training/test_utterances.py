@@ -59,7 +59,7 @@ RAWBOOST = (
     .augment.model_copy(update={"algorithm": 3})
     .model_dump()
 )
-SCORING = Score(batch=4, max_seconds=10.0)
+SCORING = Score(batch=4, batch_seconds=0.0, max_seconds=10.0, merge=False)
 
 
 @pytest.fixture

@@ -12,7 +12,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, HubertConfig, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoConfig,
+    AutoModel,
+    HubertConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 from transformers.utils.logging import disable_progress_bar
 
@@ -23,6 +33,19 @@ from mixframe.base.tensors import first_line, save_tensors
 from mixframe.models.params import ENCODER_FILES, Architecture, Encoder, LowerPart
 
 disable_progress_bar()
+
+SDPA = "sdpa_padded"
+"""The library's `sdpa`, which does not look into a mask for padding: a GPU would be waited for."""
+
+
+def _mask_as_given(*args: Any, allow_is_bidirectional_skip: bool, **kwargs: Any) -> Tensor | None:
+    """Build the mask of scaled-dot-product attention, or none where no mask is given."""
+    skip = allow_is_bidirectional_skip and kwargs.get("attention_mask") is None
+    return sdpa_mask(*args, allow_is_bidirectional_skip=skip, **kwargs)
+
+
+AttentionInterface.register(SDPA, sdpa_attention_forward)
+AttentionMaskInterface.register(SDPA, _mask_as_given)
 
 
 @dataclass(frozen=True)
@@ -146,6 +169,8 @@ def wrap(model: PreTrainedModel, preprocessor: dict[str, Any]) -> Backbone:
     for module in model.modules():
         if type(module) is WavLMAttention:
             module.__class__ = CalledAttention
+    if model.config._attn_implementation == "sdpa":
+        model.config._attn_implementation = SDPA
     return Backbone(
         model,
         grid_of(model.config),
@@ -305,12 +330,26 @@ def frame_mask(grid: FrameGrid, lengths: Tensor, n_frames: int) -> Tensor:
     return torch.arange(n_frames, device=lengths.device)[None] < valid[:, None]
 
 
+def padding_mask(backbone: Backbone, waves: Tensor, lengths: Tensor) -> Tensor | None:
+    """Return (B, N) int64, 1 where a sample counts; None where every frame does.
+
+    Args:
+        waves: (B, N).
+        lengths: (B,) samples, on the CPU.
+    """
+    n_frames, grid = backbone.grid.n_frames(waves.shape[1]), backbone.grid
+    if all(grid.n_frames(n) == n_frames for n in lengths.tolist()):
+        return None
+    samples = torch.arange(waves.shape[1], device=waves.device)
+    return (samples[None] < lengths.to(waves.device, non_blocking=True)[:, None]).long()
+
+
 def encode(backbone: Backbone, waves: Tensor, lengths: Tensor, all_layers: bool) -> list[Tensor]:
     """Run the encoder on a padded batch.
 
     Args:
         waves: (B, N) float32, zero behind each utterance's end.
-        lengths: (B,) int64 samples.
+        lengths: (B,) int64 samples, on the CPU.
         all_layers: whether to return every layer or the last one only.
 
     Returns:
@@ -318,9 +357,7 @@ def encode(backbone: Backbone, waves: Tensor, lengths: Tensor, all_layers: bool)
         Frames behind an utterance's end have no meaning.
     """
     if backbone.masks_padding:
-        samples = torch.arange(waves.shape[1], device=waves.device)
-        mask = (samples[None] < lengths[:, None]).long()
-        return _run(backbone, waves, mask, all_layers)
+        return _run(backbone, waves, padding_mask(backbone, waves, lengths), all_layers)
     by_length: dict[int, list[int]] = {}
     for row, length in enumerate(lengths.tolist()):
         by_length.setdefault(length, []).append(row)
@@ -329,7 +366,8 @@ def encode(backbone: Backbone, waves: Tensor, lengths: Tensor, all_layers: bool)
     n_frames = backbone.grid.n_frames(int(lengths.max()))
     rows: dict[int, list[Tensor]] = {}
     for length, members in by_length.items():
-        layers = _run(backbone, waves[members, :length], None, all_layers)
+        index = torch.tensor(members).to(waves.device, non_blocking=True)
+        layers = _run(backbone, waves[index, :length], None, all_layers)
         for place, row in enumerate(members):
             rows[row] = [layer[place] for layer in layers]
     return [

@@ -183,8 +183,8 @@ class TransformerBlock(nn.Module):
         return x + self.feed_forward(x, mask), weights
 
 
-def sinusoids(n_frames: int, dim: int) -> Tensor:
+def sinusoids(n_frames: int, dim: int, device: torch.device | None = None) -> Tensor:
     """Return (n_frames, dim) sinusoidal positions (Vaswani et al., 2017); `dim` is even."""
-    rates = torch.exp(torch.arange(0, dim, 2) * (-math.log(10_000.0) / dim))
-    angles = torch.arange(n_frames)[:, None] * rates  # (n_frames, dim / 2)
+    rates = torch.exp(torch.arange(0, dim, 2, device=device) * (-math.log(10_000.0) / dim))
+    angles = torch.arange(n_frames, device=device)[:, None] * rates  # (n_frames, dim / 2)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).reshape(n_frames, dim)

@@ -53,12 +53,19 @@ class Detector(nn.Module):
     def _encoded(self, waves: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the layers of (B, T, D) that the head wants, and their (B, T) mask."""
         layers = encode(self.backbone, waves, lengths, self.head.all_layers)
-        return layers, frame_mask(self.backbone.grid, lengths, layers[-1].shape[1])
+        mask = frame_mask(self.backbone.grid, lengths, layers[-1].shape[1])
+        return layers, mask.to(waves.device, non_blocking=True)
 
     def score(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Return (B,) scores: logit of bona fide minus logit of spoof."""
         logits = self(waves, lengths).float()
         return logits[:, BONAFIDE] - logits[:, SPOOF]
+
+    def merge(self) -> None:
+        """Add what adapters have learnt to the encoder's own weights, and take them out of it."""
+        if self.peft is not None:
+            self.peft.merge_and_unload()
+            self.peft = None
 
     def save(self, folder: Path) -> None:
         """Write what was trained: the adapter in PEFT's format, and the head.

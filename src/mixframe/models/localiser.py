@@ -45,6 +45,7 @@ class Localiser(nn.Module):
         """
         logits = self.classifier(encode(self.backbone, waves, lengths, all_layers=False)[0]).float()
         mask = frame_mask(self.backbone.grid, lengths, logits.shape[1])
+        mask = mask.to(logits.device, non_blocking=True)
         return -top_mean(logits, mask, self._share)
 
     def save(self, folder: Path) -> None:

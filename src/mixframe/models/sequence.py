@@ -43,7 +43,7 @@ class SequenceClassifier(Head):
         """Map (B, T, D) frames and (B, T) mask to the (B, 1 + T, d) sequence and its mask."""
         x = nn.functional.selu(self.normalise(self.project(frames), mask))  # (B, T, d)
         if self.positions:
-            x = x + sinusoids(x.shape[1], x.shape[2]).to(x)
+            x = x + sinusoids(x.shape[1], x.shape[2], x.device).to(x.dtype)
         token = self.token.expand(len(x), -1, -1).to(x.dtype)
         return torch.cat([token, x * mask[..., None]], dim=1), with_token(mask)
 

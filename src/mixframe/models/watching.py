@@ -19,6 +19,7 @@ def watch(detector: Detector, waves: Tensor, lengths: Tensor) -> tuple[Tensor, T
     head = detector.head
     layers = encode(detector.backbone, waves, lengths, head.all_layers)
     mask = frame_mask(detector.backbone.grid, lengths, layers[-1].shape[1])
+    mask = mask.to(waves.device, non_blocking=True)
     return head.chosen(layers, mask), attention(head, layers[-1], mask)
 
 

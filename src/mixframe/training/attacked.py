@@ -77,10 +77,11 @@ class AttackedTask(UtteranceTask):
             ]
             return torch.stack(parts).sum(0) * attacked
 
-        if bool(attacked.any()):
+        hits = attacked.tolist()
+        if any(hits):
             # All of a slice: batch normalisation hears the others too.
             rngs = [np.random.default_rng([self._seed, 5, n]) for n in draws.clamp(min=0).tolist()]
             changed = self._attack.search(losses, waves, rngs)
-            waves = [c if hit else w for w, c, hit in zip(waves, changed, attacked, strict=True)]
+            waves = [c if hit else w for w, c, hit in zip(waves, changed, hits, strict=True)]
         heard, lengths = padded(waves, scale)
         return super().loss(Batch(heard, lengths, classes))

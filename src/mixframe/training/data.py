@@ -1,5 +1,6 @@
 """What training is fed: batches that are pure functions of the step."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ class Batch:
 
     Attributes:
         waves: (B, N) float32, zero behind each utterance's end.
-        lengths: (B,) int64 samples.
+        lengths: (B,) int64 samples; they stay on the CPU, where masks and sizes come from, as a
+            device would have to be waited for.
         targets: what the task learns; (B, ...) with utterances along the first axis.
         mask: (B, T) bool or None: which targets count.
     """
@@ -51,10 +53,16 @@ class Batch:
             parts.append(Batch(waves, lengths, self.targets[rows], mask))
         return parts
 
+    def pinned(self) -> "Batch":
+        """Copy to memory from which a GPU reads by itself."""
+        mask = None if self.mask is None else self.mask.pin_memory()
+        return Batch(self.waves.pin_memory(), self.lengths, self.targets.pin_memory(), mask)
+
     def to(self, device: torch.device) -> "Batch":
-        """Copy to a device."""
-        mask = None if self.mask is None else self.mask.to(device)
-        return Batch(self.waves.to(device), self.lengths.to(device), self.targets.to(device), mask)
+        """Copy to a device; pinned memory is copied while the CPU goes on."""
+        waves, targets = (t.to(device, non_blocking=True) for t in (self.waves, self.targets))
+        mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
+        return Batch(waves, self.lengths, targets, mask)
 
 
 def normalise(wave: Tensor) -> Tensor:
@@ -121,13 +129,16 @@ def prefetch(
         yield from ordered(pool, make, numbers, ahead)
 
 
-def length_batches(lengths: Sequence[int], size: int, equal: bool) -> list[list[int]]:
+def length_batches(
+    lengths: Sequence[int], size: int, equal: bool, most: float = math.inf
+) -> list[list[int]]:
     """Group items of similar length, to pad little.
 
     Args:
         lengths: samples of each item.
         size: most items a group.
         equal: whether the items of a group must have the same length.
+        most: samples of a group with its padding; an item that has more is alone.
 
     Returns:
         item numbers; each item is in one group.
@@ -136,7 +147,8 @@ def length_batches(lengths: Sequence[int], size: int, equal: bool) -> list[list[
     groups: list[list[int]] = []
     for item in order:
         last = groups[-1] if groups else []
-        if last and len(last) < size and (not equal or lengths[last[0]] == lengths[item]):
+        fits = len(last) < size and (len(last) + 1) * lengths[item] <= most
+        if last and fits and (not equal or lengths[last[0]] == lengths[item]):
             last.append(item)
         else:
             groups.append([item])

@@ -38,7 +38,10 @@ def frame_losses(
     for size, (logits, valid) in zip(sizes, units, strict=True):
         wanted = grouped(labels, size).amax(2)[:, : logits.shape[1]].float()
         each = nn.functional.binary_cross_entropy_with_logits(
-            logits.float(), wanted, pos_weight=logits.new_tensor(positive).float(), reduction="none"
+            logits.float(),
+            wanted,
+            pos_weight=logits.new_full((), positive).float(),
+            reduction="none",
         )
         losses.append((each * valid).sum(1) / valid.sum(1))
     return torch.stack(losses).mean(0)
@@ -97,7 +100,7 @@ class FrameLabelTask(UtteranceTask):
         for share, logits in of_utterance:
             of_class = nn.functional.cross_entropy(logits.float(), classes, reduction="none")
             losses = losses + share * of_class
-        return (self._weights.to(losses.device)[classes] * losses).sum()
+        return (self._weights.to(losses.device, non_blocking=True)[classes] * losses).sum()
 
     def _frame_losses(self, units: Sequence[Units], labels: Tensor) -> Tensor:
         return frame_losses(units, labels, self._head.resolutions, self._head.positive_weight)

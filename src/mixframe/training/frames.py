@@ -87,14 +87,18 @@ class FrameTask:
     def loss(self, part: Batch) -> Tensor:
         """Return the summed binary cross-entropy over valid frames, or over utterances."""
         logits = self.model(part.waves, part.lengths).float()
-        assert part.mask is not None
-        mask = part.mask[:, : logits.shape[1]]
-        positive = logits.new_tensor(self._params.positive_weight)
+        positive = logits.new_full((), self._params.positive_weight)
         if self._params.objective == "utterance":
+            assert part.mask is not None
+            mask = part.mask[:, : logits.shape[1]]
             mean = (logits * mask).sum(1) / mask.sum(1)
             wanted = part.targets
         else:
-            mean, wanted = logits[mask], part.targets[:, : logits.shape[1]][mask]
+            # A mask on the device would have to be counted there before the CPU could go on.
+            mask = frame_mask(self.model.backbone.grid, part.lengths, logits.shape[1])
+            valid = mask.flatten().nonzero()[:, 0].to(logits.device, non_blocking=True)
+            mean = logits.flatten()[valid]
+            wanted = part.targets[:, : logits.shape[1]].flatten()[valid]
         return nn.functional.binary_cross_entropy_with_logits(
             mean, wanted, pos_weight=positive, reduction="sum"
         )

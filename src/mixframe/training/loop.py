@@ -4,6 +4,7 @@ A run gives the same bytes with any number of threads, and after any number of k
 of the slices of a batch (`mixframe.training.runner`) are added in the order of the slices.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from mixframe.models.norms import update_running_statistics
 from mixframe.training.data import Batch, prefetch
 from mixframe.training.params import Train
 from mixframe.training.runner import Runner
+
+READ_EVERY = 20
+"""Steps after which losses are read at the latest; a GPU is waited for then, and only then."""
 
 
 class Task(Protocol):
@@ -99,36 +103,42 @@ def train(
     if not weights:
         raise MixframeError(f"{what}: nothing to train: no parameter is trainable")
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[params.optimiser]
-    optimiser = kind(weights, lr=params.lr, weight_decay=params.weight_decay)
+    fused = True if runner.device.type == "cuda" else None
+    optimiser = kind(weights, lr=params.lr, weight_decay=params.weight_decay, fused=fused)
     check_gradients(task, params, runner, names, weights)
     world.wait()
     first, rows, losses, best = _resume(state, model, optimiser)
     if first:
         log(f"{what}: going on from step {first} of {params.steps}")
-    batches = prefetch(
-        lambda step: task.batch(numbers(params, step, world)),
-        range(first, params.steps),
-        runner.workers,
+    parts = prefetch(
+        lambda step: _part(task, params, runner, step), range(first, params.steps), runner.workers
     )
-    for step, batch in enumerate(
-        progress(batches, params.steps, what, "steps", initial=first), start=first
+    unread: list[Tensor] = []
+    samples = padded = 0
+    for step, part in enumerate(
+        progress(parts, params.steps, what, "steps", initial=first), start=first
     ):
         model.train()
         rate = learning_rate(params, step)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss, gradients = _gradients(task, batch, params.slices, runner, weights, (seed, step))
-        if not torch.isfinite(loss):
-            raise MixframeError(f"{what}: the loss is {float(loss)} at step {step}; lower train.lr")
+        loss, gradients = _gradients(task, part, runner, weights, (seed, step))
         for weight, gradient in zip(weights, gradients, strict=True):
             weight.grad = gradient
         if params.clip_norm:
             nn.utils.clip_grad_norm_(weights, params.clip_norm)
         optimiser.step()
         update_running_statistics(model, world)
-        losses.append(float(loss))
+        unread.append(loss)
+        samples += part.samples
+        padded += part.padded
         done = step + 1
-        if done % params.evaluate_every == 0 or done == params.steps:
+        judge = done % params.evaluate_every == 0 or done == params.steps
+        save = done % params.checkpoint_every == 0 and done < params.steps
+        if judge or save or len(unread) == READ_EVERY:
+            losses += _read(unread, done - len(unread), what)
+            unread = []
+        if judge:
             model.eval()
             judged = task.validate(runner)
             mean = sum(losses) / len(losses)
@@ -139,8 +149,10 @@ def train(
             if patience and stale(rows, best) >= patience:
                 log(f"{what}: no better validation in the last {patience}, stopping at {done}")
                 break
-        if done % params.checkpoint_every == 0 and done < params.steps and world.main:
+        if save and world.main:
             _save(state, done, model, optimiser, rows, losses, best)
+    if padded:
+        log(f"{what}: {1 - samples / padded:.1%} of the samples computed were padding")
     if average:
         _load_mean(model, [kept for _, kept in best])
     model.eval()
@@ -185,8 +197,8 @@ def check_gradients(
     with torch.no_grad():
         for weight in moved:
             weight.add_(torch.randn(weight.shape, generator=generator).to(weight) * 1e-2)
-    batch = task.batch(numbers(params, 0, runner.world))
-    _, gradients = _gradients(task, batch, params.slices, runner, weights, (0, 0))
+    part = _part(task, params, runner, 0)
+    _, gradients = _gradients(task, part, runner, weights, (0, 0))
     with torch.no_grad():
         for weight, value in zip(moved, kept, strict=True):
             weight.copy_(value)
@@ -197,10 +209,54 @@ def check_gradients(
         )
 
 
+@dataclass(frozen=True)
+class _Part:
+    """This process's part of a step, prepared while earlier steps are computed.
+
+    Attributes:
+        slices: the batch in slices.
+        weight: what `Task.weight` says of it.
+        samples: of its utterances.
+        padded: samples of its slices with their padding.
+    """
+
+    slices: list[Batch]
+    weight: float
+    samples: int
+    padded: int
+
+
+def _part(task: Task, params: Train, runner: Runner, step: int) -> _Part:
+    batch = task.batch(numbers(params, step, runner.world))
+    slices = batch.slices(params.slices // runner.world.count)
+    padded = sum(part.waves.numel() for part in slices)
+    return _Part(
+        [runner.ready(part) for part in slices],
+        task.weight(batch),
+        int(batch.lengths.sum()),
+        padded,
+    )
+
+
+def _read(losses: Sequence[Tensor], first: int, what: str) -> list[float]:
+    """Return the losses of neighbouring steps; all of them are fetched at once.
+
+    Args:
+        first: step of the first one.
+
+    Raises:
+        MixframeError: one is not finite.
+    """
+    values: list[float] = torch.stack(list(losses)).tolist()
+    for step, value in enumerate(values, start=first):
+        if not math.isfinite(value):
+            raise MixframeError(f"{what}: the loss is {value} at step {step}; lower train.lr")
+    return values
+
+
 def _gradients(
     task: Task,
-    batch: Batch,
-    n_slices: int,
+    part: _Part,
     runner: Runner,
     weights: Sequence[Tensor],
     seed: tuple[int, int],
@@ -208,21 +264,19 @@ def _gradients(
     """Return the mean loss of a step and its gradients, summed over slices in their order.
 
     Args:
-        batch: this process's part of the step; `n_slices` counts those of all processes.
         seed: with a slice's number that of its dropout.
     """
-    world = runner.world
-    own = n_slices // world.count
-    total = float(world.add(np.array([task.weight(batch)]), runner.device)[0])
+    world, own = runner.world, len(part.slices)
+    total = float(world.add(np.array([part.weight]), runner.device)[0])
 
-    def one(index: int, part: Batch) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    def one(index: int, batch: Batch) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         if runner.sequential:
             number = world.index * own + index
             torch.manual_seed(int(np.random.SeedSequence([*seed, number]).generate_state(1)[0]))
-        loss = task.loss(part) / total
+        loss = task.loss(batch) / total
         return loss.detach(), torch.autograd.grad(loss, weights, allow_unused=True)
 
-    results = runner.map(one, batch.slices(own))
+    results = runner.map(one, part.slices)
     loss = torch.stack([r[0] for r in results]).sum()
     gradients = []
     for i, weight in enumerate(weights):

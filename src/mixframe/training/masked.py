@@ -10,7 +10,7 @@ from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor, nn
 
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader
-from mixframe.models.backbone import Backbone
+from mixframe.models.backbone import Backbone, padding_mask
 from mixframe.training.data import Batch, crop, draws, pad
 from mixframe.training.features import Cepstra
 from mixframe.training.loop import Validation
@@ -81,8 +81,12 @@ class MaskedPrediction(nn.Module):
         self.encoder = backbone.model
         self.classify = nn.Linear(backbone.dim, clusters)
 
-    def forward(self, waves: Tensor, attention: Tensor, masked: Tensor) -> Tensor:
-        """Map (B, N) waveforms, (B, N) attention and (B, T) masked to (B, T, clusters) logits."""
+    def forward(self, waves: Tensor, attention: Tensor | None, masked: Tensor) -> Tensor:
+        """Map (B, N) waveforms, (B, N) attention and (B, T) masked to (B, T, clusters) logits.
+
+        Args:
+            attention: see `mixframe.models.backbone.padding_mask`.
+        """
         out = self.encoder(waves, attention_mask=attention, mask_time_indices=masked)
         return self.classify(out.last_hidden_state)
 
@@ -167,8 +171,7 @@ class MaskedTask:
         assert part.mask is not None
         n_frames = self._backbone.grid.n_frames(part.waves.shape[1])
         part = replace(part, targets=part.targets[:, :n_frames], mask=part.mask[:, :n_frames])
-        samples = torch.arange(part.waves.shape[1], device=part.lengths.device)
-        attention = (samples < part.lengths[:, None]).long()
+        attention = padding_mask(self._backbone, part.waves, part.lengths)
         logits = self.model(part.waves, attention, part.mask).float()
         losses = nn.functional.cross_entropy(
             logits.transpose(1, 2), part.targets, ignore_index=PADDING, reduction="none"

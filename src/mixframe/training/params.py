@@ -203,9 +203,15 @@ class Score(Section):
     """Stage score.
 
     Attributes:
-        batch: utterances scored at once, of similar length.
+        batch: most utterances scored at once; they are of similar length.
+        batch_seconds: most seconds scored at once, with padding: it bounds memory where utterances
+            are long; 0 for any number. A longer utterance is scored alone.
         max_seconds: longer utterances are cut to their first part.
+        merge: whether LoRA adapters are added to the weights they adapt before utterances are
+            scored, as PEFT's `merge_and_unload` does: faster, and the same but for rounding.
     """
 
     batch: Positive
+    batch_seconds: AtLeast0
     max_seconds: Above0
+    merge: bool

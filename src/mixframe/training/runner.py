@@ -93,6 +93,10 @@ class Runner:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
 
+    def ready(self, part: Batch) -> Batch:
+        """Return a batch that `map` can copy to the device without waiting for it."""
+        return part.pinned() if self.device.type == "cuda" else part
+
     def map(self, function: Callable[[int, Batch], Any], parts: Sequence[Batch]) -> list[Any]:
         """Apply `function` to every part's index and the part on the device; results in order."""
         return self._map(function, parts, self.precision)
@@ -116,6 +120,9 @@ class Runner:
         def one(_: int, part: Batch) -> Tensor:
             # Gradient mode is a property of the thread.
             with torch.inference_mode():
-                return function(part).cpu()
+                return function(part).to("cpu", non_blocking=True)
 
-        return self._map(one, batches, "fp32")
+        results = self._map(one, [self.ready(batch) for batch in batches], "fp32")
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return results

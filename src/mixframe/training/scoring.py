@@ -1,5 +1,6 @@
 """Countermeasure scores of whole utterances."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,21 +32,24 @@ class Window:
     """What a system hears of an utterance.
 
     Attributes:
-        batch: utterances scored at once, of similar length.
+        batch: most utterances scored at once, of similar length.
         samples: longer utterances are cut to their first part.
         tile: whether shorter ones are repeated up to that.
+        together: most samples scored at once, with padding.
     """
 
     batch: int
     samples: int
     tile: bool
+    together: float = math.inf
 
 
 def window(params: UtteranceTraining, scoring: Score) -> Window:
     """Return the window of a system: whole utterances, or all of one length."""
     tile = params.short == "tile"
     seconds = params.crop_seconds if tile else scoring.max_seconds
-    return Window(scoring.batch, int(seconds * SAMPLE_RATE), tile)
+    together = scoring.batch_seconds * SAMPLE_RATE or math.inf
+    return Window(scoring.batch, int(seconds * SAMPLE_RATE), tile, together)
 
 
 def score(
@@ -68,7 +72,8 @@ def score(
     """
     lengths = [min(n, heard.samples) for n in samples]
     padded = [heard.samples if heard.tile else n for n in lengths]
-    groups = length_batches(padded, heard.batch, not detector.backbone.masks_padding)
+    equal = not detector.backbone.masks_padding
+    groups = length_batches(padded, heard.batch, equal, heard.together)
     # Several processes take turns: shares of similar length, and batches as one process has them.
     groups = groups[run.world.index :: run.world.count]
     chunks = [groups[i : i + CHUNK] for i in range(0, len(groups), CHUNK)]

@@ -92,7 +92,7 @@ class UtteranceTask:
 
     def loss(self, part: Batch) -> Tensor:
         """Return the summed weighted cross-entropy of every classifier of the head."""
-        weights = self._weights.to(part.waves.device)
+        weights = self._weights.to(part.waves.device, non_blocking=True)
         losses = [
             share * nn.functional.cross_entropy(x.float(), part.targets, weights, reduction="sum")
             for share, x in self.model.training_logits(part.waves, part.lengths)

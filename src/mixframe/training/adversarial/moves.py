@@ -59,7 +59,7 @@ def attack(
 
 def padded(waves: Sequence[Tensor], scale: bool) -> tuple[Tensor, Tensor]:
     """Return waveforms, scaled or not, padded to one length, and (B,) lengths in samples."""
-    lengths = torch.tensor([len(wave) for wave in waves], device=waves[0].device)
+    lengths = torch.tensor([len(wave) for wave in waves])
     scaled = [normalise(wave) if scale else wave for wave in waves]
     return nn.utils.rnn.pad_sequence(scaled, batch_first=True), lengths
 

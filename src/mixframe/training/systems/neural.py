@@ -76,6 +76,8 @@ class Neural(UtteranceTraining, System):
 
         runner = Runner(work.compute)
         detector = self.trained(work, folder, runner.device)
+        if work.scoring.merge:
+            detector.merge()
         heard = window(self, work.scoring)
         return lambda refs, samples, read: score(
             detector, refs, samples, heard, runner, read, work.what
