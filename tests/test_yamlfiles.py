@@ -130,7 +130,10 @@ def test_a_preset_or_params_yaml_that_says_a_thing_twice_is_refused(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     for text, message in [
         (choice + "preset: demo\n", r"params\.yaml, line \d+: the key 'preset' is in line 1"),
-        ("preset: smoke\nbase: smoke\n", r"params\.yaml:\n(  .*\n)*  grid: missing; every key must"),
+        (
+            "preset: smoke\nbase: smoke\n",
+            r"params\.yaml:\n(  .*\n)*  grid: missing; every key must",
+        ),
         ("", r"params\.yaml: holds nothing"),
         ("- preset: smoke\n", r"params\.yaml: holds a list"),
         (None, "there is no params.yaml"),
