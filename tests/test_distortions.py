@@ -562,7 +562,39 @@ WRONG = {
         "burst": 2,
         "concealment": "zero",
     },
-    "no gap is shorter than 0": {"kind": "gaps", "per_second": 1, "ms": [-5, 10]},
+    "ms [-5.0, 10.0]: gaps are of 0 to 60,000 ms": {
+        "kind": "gaps",
+        "per_second": 1,
+        "ms": [-5, 10],
+    },
+    "ms [5.0, 1e+300]: gaps are of 0 to 60,000 ms": {
+        "kind": "gaps",
+        "per_second": 1,
+        "ms": [5, 1e300],
+    },
+    "pad.before_ms = 1e+308: input should be less than or equal to 60000": {
+        "kind": "pad",
+        "before_ms": 1e308,
+        "after_ms": 0,
+        "noise_dbfs": -80,
+    },
+    "trim.margin_ms = 1e+308: input should be less than or equal to 60000": {
+        "kind": "trim",
+        "below_db": 40,
+        "margin_ms": 1e308,
+    },
+    "noise_files.files = 1000000: input should be less than or equal to 100": {
+        "kind": "noise_files",
+        "folder": "data/noise",
+        "files": 10**6,
+        "snr_db": 10,
+    },
+    "seconds [0.2, 1e+308]: segments are of at most 60,000 ms": {
+        "kind": "dynamic",
+        "choices": gains(0, 1),
+        "seconds": [0.2, 1e308],
+        "crossfade_ms": 20,
+    },
     "crossfade_ms 300 is longer than the shortest segment, 0.2 s": {
         "kind": "dynamic",
         "choices": gains(0, 1),

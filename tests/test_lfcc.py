@@ -6,6 +6,7 @@ from sklearn.mixture import GaussianMixture
 
 from mixframe.audio import manifest
 from mixframe.audio.io import read
+from mixframe.base.errors import MixframeError
 from mixframe.metrics import detection
 from mixframe.training.systems import lfcc
 
@@ -44,9 +45,29 @@ def test_loud_tones_are_told_from_quiet_ones_and_models_survive_their_file(make_
         label: lfcc.fit_mixture(rows("train", label), PARAMS, 0) for label in manifest.LABELS
     }
     lfcc.save_mixtures(mixtures, tmp_path)
-    loaded = lfcc.load_mixtures(tmp_path)
+    loaded = lfcc.load_mixtures(tmp_path, PARAMS)
     dev = {label: rows("dev", label) for label in manifest.LABELS}
     scores = {x: lfcc.log_ratios(loaded, dev[x]) for x in dev}
     again = lfcc.log_ratios(mixtures, dev["spoof"])
     assert np.array_equal(scores["spoof"], again)
     assert detection.eer(scores["bonafide"], scores["spoof"]) < 0.2
+
+
+def test_mixtures_that_are_none_or_of_other_features_are_named(tmp_path):
+    whole = {
+        label: lfcc.Mixture(np.ones(2) / 2, np.zeros((2, 24)), np.ones((2, 24)))
+        for label in manifest.LABELS
+    }
+    lfcc.save_mixtures(whole, tmp_path)
+    assert lfcc.load_mixtures(tmp_path, PARAMS)
+    bad = lfcc.Mixture(np.ones(3) / 3, np.zeros((2, 24)), np.ones((2, 24)))
+    wide = lfcc.Mixture(np.ones(2) / 2, np.zeros((2, 30)), np.ones((2, 30)))
+    none = lfcc.Mixture(np.ones(0), np.zeros((0, 24)), np.ones((0, 24)))
+    for mixtures in (
+        {"bonafide": whole["bonafide"]},
+        *({**whole, "spoof": one} for one in (bad, wide, none)),
+    ):
+        lfcc.save_mixtures(mixtures, tmp_path)
+        says = r"model\.safetensors: no mixture of spoof over 24 features: .* the shapes \("
+        with pytest.raises(MixframeError, match=says):
+            lfcc.load_mixtures(tmp_path, PARAMS)

@@ -215,6 +215,10 @@ def test_frames_of_this_package(tmp_path):
         (["a 0 1", "a 1 inf", "b 0 inf"], "line 2: score inf.*2 lines"),
         (["a 0 1", "a 1 x"], "line 2: score 'x', expected a number"),
         (["a 0 1", "a x 1"], "line 2: place 'x', expected a number"),
+        # Numbers for Python, not for Arrow.
+        (["a 0 1", "a \u0661 1"], "line 2: place '\u0661', expected a number"),
+        (["a \u0660 1", "a 1 1"], "line 1: place '\u0660', expected a number"),
+        (["a 0 1", "a 1 1_0"], "line 2: score '1_0', expected a number"),
         (["a 0 1", "a 1"], "line 2: 2 fields, expected 3"),
         (["a 0 1", "a 1 2 3"], "line 2: 4 fields, expected 3"),
         (["a 0.5 1", "a 0.5 1"], "line 2: start 0.5 s"),

@@ -1,5 +1,6 @@
 """Names that come from data, in pages, cards, drawings and tables for people."""
 
+import csv
 import io
 from xml.etree import ElementTree
 
@@ -12,9 +13,11 @@ from markupsafe import Markup
 from mixframe.base.shown import cell, cells, visible
 from mixframe.bundle.analysis import Result
 from mixframe.bundle.card import escaped
+from mixframe.bundle.output import csv_of, table
 from mixframe.bundle.page import card
+from mixframe.bundle.under import Verdict, text_of
 from mixframe.report import draw
-from mixframe.report.figures import conditions, embeddings
+from mixframe.report.figures import conditions, embeddings, robustness
 from mixframe.report.render import breakable, inline_svg, shown
 
 SCRIPT = "<script>alert(1)</script>"
@@ -66,7 +69,11 @@ def test_drawings_show_names_as_they_are(name):
     )
     points = embeddings.drawing(rows, name)
     assert harmless(points.caption)
-    for drawing in (maps, points):
+    rate = {"eer": 0.1, "change": {"difference": 0.05, "reason": "both"}}
+    changes = robustness.drawing(
+        {name: {"conditions": {name: {"clean": {"eer": 0.1}, name: rate}}}}
+    )
+    for drawing in (maps, points, changes):
         draw.to_svg(drawing.whole())
         for svg in drawing.page():
             html = inline_svg(svg, "a", name)
@@ -84,6 +91,22 @@ def test_the_model_card_shows_names_as_they_are(name):
     text = escaped(name)
     assert "\u202e" not in text
     assert "<script" not in text.replace("\\<", "")
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+x", "-x", "@x", "\tx"])
+def test_what_detect_writes_for_spreadsheets_holds_no_formula(name):
+    rows = list(csv.DictReader(io.StringIO(csv_of([Result(file=name, error=name)]))))
+    assert (rows[0]["file"], rows[0]["error"]) == (f"'{name}", f"'{name}")
+
+
+def test_a_terminal_obeys_no_name():
+    name = "a\x1b[31m\u202eb"
+    result = Result(file=name, score=1.0, decision="spoof")
+    heard = {"condition": "noise", "llr": None, "p_spoof": None, "error": None}
+    verdict = Verdict(score=2.0, decision="bonafide", **heard)
+    for text in (table([result]), text_of([result], {name: [verdict]})):
+        assert "a?[31m?b" in text
+        assert "\x1b" not in text
 
 
 def test_letters_of_every_script_stay():

@@ -136,6 +136,20 @@ def test_half_precision_becomes_single(tmp_path):
         ({"m_ssl.model.encoder.layers.1.fc2.bias": None}, "1.feed_forward.output_dense.bias"),
         ({"m_ssl.model.post_extract_proj.weight": None}, "post_extract_proj.weight is missing"),
         ({"m_ssl.model.layer_norm.bias": torch.ones(3)}, r"has shape \(3,\), expected \(8,\)"),
+        (
+            {"m_ssl.model.encoder.pos_conv.0.weight_v": torch.ones(16)},
+            r"pos_conv\.0\.weight_v has shape \(16,\), expected 3 sizes",
+        ),
+        (
+            {"m_ssl.model.post_extract_proj.weight": torch.ones(2**40, 0)},
+            r"post_extract_proj\.weight has shape .*, expected 2 sizes above 0",
+        ),
+        ({"m_ssl.model.post_extract_proj.weight": torch.ones(10, 8)}, "no encoder has such shapes"),
+        # Attention of such a width would take 16 TB.
+        (
+            {"m_ssl.model.post_extract_proj.weight": torch.ones(2**20, 1)},
+            r"has shape .*, expected \(.*1048576",
+        ),
     ],
 )
 def test_tensors_that_are_missing_or_unknown_are_named(tmp_path, change, message):

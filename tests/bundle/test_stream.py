@@ -110,6 +110,14 @@ def bad_files(folder: Path) -> dict[str, str]:
     data = bytearray((folder / "ok.wav").read_bytes())
     data[24:28] = struct.pack("<I", 2_147_483_647)
     (folder / "rate.wav").write_bytes(data)
+    soundfile.write(folder / "whole.w64", wave, 16000, format="W64")
+    data = bytearray((folder / "whole.w64").read_bytes())
+    # FFmpeg then seeks before the beginning of the file.
+    data[60:60] = b"-inf"
+    (folder / "chunk.w64").write_bytes(data)
+    brand = struct.pack(">I4s4sI", 16, b"ftyp", b"isom", 0)
+    (folder / "index.mp4").write_bytes(brand + struct.pack(">I4sQ", 1, b"moov", 2**62))
+    (folder / "beyond.mp4").write_bytes(brand + struct.pack(">I4sQ", 1, b"free", 2**64 - 1))
     (folder / "list.ffconcat").write_text("ffconcat version 1.0\nfile ok.wav\n")
     soundfile.write(folder / "whole.flac", wave, 16000)
     data = bytearray((folder / "whole.flac").read_bytes())
@@ -125,6 +133,9 @@ def bad_files(folder: Path) -> dict[str, str]:
         "secret.mp4": "encrypted",
         "mute.mp4": "no audio stream",
         "rate.wav": "2,147,483,647 Hz",
+        "chunk.w64": "no audio at all",
+        "index.mp4": "no audio stream",
+        "beyond.mp4": "no audio",
         "list.ffconcat": "no audio at all",
         "cut.flac": "not decodable",
     }

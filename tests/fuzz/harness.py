@@ -5,28 +5,46 @@ import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import SearchStrategy
 
 from mixframe.base.errors import MixframeError
 
-CASES = int(os.environ.get("MIXFRAME_FUZZ_CASES", "0"))
-"""Of each door; 0 for the few that the suite has time for."""
+OPEN = float(os.environ.get("MIXFRAME_FUZZ_SECONDS", "0"))
+"""Seconds for which each door is tried with new inputs; 0 for the few that the suite has time for,
+the same ones each time."""
+AT_ONCE = 200
+"""Inputs between two looks at the clock."""
 SECONDS = 20.0
 """Of a processor, for one input."""
 MEMORY = 1024 * 1024
 """KiB by which one input may raise the most memory that the process had."""
+LONGEST = 20_000
+"""Characters of a message."""
+
+inputs = 0
+"""That were tried at all doors together."""
 
 
-def budget(few: int) -> settings:
-    """Return how many inputs a door is tried with: the same few, or new ones each time."""
-    return settings(
-        max_examples=CASES or few,
-        derandomize=not CASES,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+def tried(few: int, *drawn: SearchStrategy[Any]) -> Callable[[Callable[..., object]], None]:
+    """Call the decorated function at once with inputs that are drawn: `few`, or for `OPEN` s."""
+
+    def decorator(door: Callable[..., object]) -> None:
+        until = time.monotonic() + OPEN
+        test = settings(
+            max_examples=AT_ONCE if OPEN else few,
+            derandomize=not OPEN,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )(given(*drawn)(door))
+        test()
+        while time.monotonic() < until:
+            test()
+
+    return decorator
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
@@ -37,20 +55,31 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def passes(door: Callable[[], object], folder: Path, written: frozenset[str] = frozenset()) -> bool:
+def passes(
+    door: Callable[[], object],
+    folder: Path,
+    written: frozenset[str] = frozenset(),
+    kept: frozenset[str] = frozenset(),
+    named: str = "",
+) -> bool:
     """Try one input.
 
     Args:
-        folder: what the door may see; nothing in it may change but `written`.
-        written: names of declared outputs.
+        folder: what the door may see; nothing in it may change but `written` and `kept`.
+        written: names of declared outputs, files or folders, which come only if it is taken.
+        kept: names of what may be left or change in any case.
+        named: what a refusal names.
 
     Returns:
         whether it was taken.
 
     Raises:
-        AssertionError: a file changed, an error has no message, or a ceiling was broken.
+        AssertionError: a file changed, an error says nothing or does not name what it should, or a
+            ceiling was broken.
         Exception: what the door raised, unless it is a MixframeError.
     """
+    global inputs
+    inputs += 1
     before, start = contents(folder), time.process_time()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     said = None
@@ -60,6 +89,7 @@ def passes(door: Callable[[], object], folder: Path, written: frozenset[str] = f
         said = str(error).strip()
     taken = said is None
     assert said != "", "an error without a message"
+    assert said is None or (named in said and len(said) < LONGEST), said[:LONGEST]
     spent = time.process_time() - start
     assert spent < SECONDS, f"{spent:.1f} s"
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most
@@ -70,6 +100,11 @@ def passes(door: Callable[[], object], folder: Path, written: frozenset[str] = f
         for name in before.keys() | after.keys()
         if (name in before) != (name in after) or before.get(name) != after.get(name)
     }
-    assert changed <= written, f"changed: {sorted(changed - written)}"
+    changed = {name for name in changed if not _inside(name, kept)}
+    assert all(_inside(name, written) for name in changed), f"changed: {sorted(changed)}"
     assert taken or not changed, f"refused, but wrote {sorted(changed)}"
     return taken
+
+
+def _inside(name: str, places: frozenset[str]) -> bool:
+    return any(name == place or name.startswith(f"{place}/") for place in places)

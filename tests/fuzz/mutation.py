@@ -119,11 +119,11 @@ def disturbed(draw: st.DrawFn, values: dict[str, Any]) -> dict[str, Any]:
             if what == "lose":
                 del place[key]
             elif what == "replace":
-                place[key] = draw(HOSTILE)
+                place[key] = _copy(draw(HOSTILE))
             elif isinstance(place, dict):
-                place[draw(st.one_of(st.text(max_size=5), st.integers()))] = draw(HOSTILE)
+                place[draw(st.one_of(st.text(max_size=5), st.integers()))] = _copy(draw(HOSTILE))
             else:
-                place.append(draw(HOSTILE))
+                place.append(_copy(draw(HOSTILE)))
             break
     return copy
 

@@ -1,6 +1,6 @@
 """Damaged presets, params.yaml, score files, keys and labels of regions: a sentence, or figures.
 
-`MIXFRAME_FUZZ_CASES=20000 pytest tests/fuzz` tries that many new ones at each door.
+`MIXFRAME_FUZZ_SECONDS=60 pytest tests/fuzz` tries new ones at each door, so long.
 """
 
 import json
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from hypothesis import given
 from hypothesis import strategies as st
 
 from mixframe.base.errors import MixframeError
@@ -17,9 +16,10 @@ from mixframe.base.outputs import check_outputs
 from mixframe.base.yamlfiles import parse_yaml, read_yaml
 from mixframe.cli import main
 from mixframe.experiment import params
+from mixframe.metrics.protocols import read_asv
 from mixframe.metrics.regionfiles import read_frames, read_regions
 from tests.conftest import choice_of
-from tests.fuzz.harness import budget, passes
+from tests.fuzz.harness import passes, tried
 from tests.fuzz.mutation import damaged, disturbed
 from tests.test_regionfiles import FILES
 
@@ -88,117 +88,128 @@ def test_the_good_files_are_taken(folder):
 
 
 def command(*arguments):
-    """Run a command that writes out.json; exit code and message are those of a user."""
+    """Run a command that writes out.json."""
     options = ["--resamples", "3", "--workers", "1", "--json", "out.json"]
-    result = CliRunner().invoke(main, [*arguments, *options])
+    assert run(*arguments, *options)
+    json.loads(Path("out.json").read_text())
+    return True
+
+
+def run(*arguments):
+    """Run a command and return what it prints; exit code and message are those of a user."""
+    result = CliRunner().invoke(main, list(arguments))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code in (0, 1), result.output
     if result.exit_code:
         assert result.stderr.startswith("mixframe: ")
         raise MixframeError(result.stderr)
-    assert result.stdout
-    json.loads(Path("out.json").read_text())
-    return True
+    return result.stdout
 
 
-def tried(folder, *arguments):
+def evaluated(folder, *arguments):
     Path("out.json").unlink(missing_ok=True)
     passes(lambda: command(*arguments), folder, frozenset({"out.json"}))
 
 
 def test_scores(folder):
-    @budget(25)
-    @given(damaged(SCORES))
+    @tried(25, damaged(SCORES))
     def door(data):
         Path("s").write_bytes(data)
-        tried(folder, "evaluate", "s", "--keys", "k")
-
-    door()
+        evaluated(folder, "evaluate", "s", "--keys", "k")
 
 
 def test_keys(folder):
-    @budget(25)
-    @given(damaged(KEYS), st.sampled_from([(), ("--by", "attack"), ("--unit", "speaker")]))
+    @tried(25, damaged(KEYS), st.sampled_from([(), ("--by", "attack"), ("--unit", "speaker")]))
     def door(data, more):
         Path("k").write_bytes(data)
-        tried(folder, "evaluate", "s", "--keys", "k", *more)
-
-    door()
+        evaluated(folder, "evaluate", "s", "--keys", "k", *more)
 
 
 def test_two_score_files(folder):
-    @budget(15)
-    @given(damaged(SCORES), damaged(SCORES))
+    @tried(15, damaged(SCORES), damaged(SCORES))
     def door(one, other):
         Path("s").write_bytes(one)
         Path("t").write_bytes(other)
-        tried(folder, "compare", "s", "t", "--keys", "k")
+        evaluated(folder, "compare", "s", "t", "--keys", "k")
 
-    door()
+
+def test_scores_of_speaker_verification(folder):
+    kinds = ("target", "nontarget", "spoof")
+    of_2019 = lines(lambda i, _, s: f"LA_1 {kinds[i % 3]} {s}\n")
+    scores = lines(lambda i, _, s: f"LA_{i % 2} T_{i} {s}\n")
+    keys = lines(lambda i, _, __: f"LA_{i % 2} T_{i} alaw ita_tx - {kinds[i % 3]} notrim eval\n")
+    Path("a").write_bytes(of_2019)
+    assert read_asv(Path("a")).target.size
+    Path("a").write_bytes(scores)
+    Path("b").write_bytes(keys)
+    assert read_asv(Path("a"), Path("b"), "eval").target.size
+
+    @tried(60, damaged([of_2019]))
+    def alone(data):
+        Path("a").write_bytes(data)
+        passes(lambda: read_asv(Path("a")), folder)
+
+    @tried(60, damaged([scores]), damaged([keys]), st.booleans())
+    def with_keys(data, of_keys, which):
+        Path("a").write_bytes(data if which else scores)
+        Path("b").write_bytes(keys if which else of_keys)
+        passes(lambda: read_asv(Path("a"), Path("b"), "eval"), folder)
+
+
+def test_fusion(folder):
+    command = ["fuse", "s", "t", "--keys", "k", "--dev", "s", "t", "--dev-keys", "k"]
+
+    @tried(15, damaged(SCORES[:1]))
+    def door(data):
+        Path("t").write_bytes(data)
+        Path("out").unlink(missing_ok=True)
+        passes(lambda: run(*command, "--output", "out"), folder, frozenset({"out"}))
 
 
 def test_frames_and_regions(folder):
-    @budget(20)
-    @given(damaged(FRAMES), damaged([REGIONS]), st.sampled_from(["f", "r"]))
+    @tried(20, damaged(FRAMES), damaged([REGIONS]), st.sampled_from(["f", "r"]))
     def door(frames, regions, which):
         Path("f").write_bytes(frames if which == "f" else FRAMES[0])
         Path("r").write_bytes(regions if which == "r" else REGIONS)
-        tried(folder, "evaluate", "--frames", "f", "--regions", "r")
-
-    door()
+        evaluated(folder, "evaluate", "--frames", "f", "--regions", "r")
 
 
 def test_labels_of_regions(folder):
-    @budget(150)
-    @given(damaged([text.encode() for text in FILES.values()]))
+    @tried(150, damaged([text.encode() for text in FILES.values()]))
     def door(data):
         Path("labels").write_bytes(data)
         passes(lambda: read_regions(Path("labels")), folder)
-
-    door()
 
 
 def test_labels_in_a_folder(folder):
     Path("labels").mkdir()
 
-    @budget(50)
-    @given(damaged([b"0.0 0.5 speech_bonafide\n0.5 1.0 speech_spoof\n"]))
+    @tried(50, damaged([b"0.0 0.5 speech_bonafide\n0.5 1.0 speech_spoof\n"]))
     def door(data):
         Path("labels/a.vad").write_bytes(data)
         passes(lambda: read_regions(Path("labels")), folder)
 
-    door()
-
 
 def test_scores_of_frames(folder):
-    @budget(150)
-    @given(damaged(FRAMES))
+    @tried(150, damaged(FRAMES))
     def door(data):
         Path("f").write_bytes(data)
         passes(lambda: read_frames(Path("f")), folder)
 
-    door()
-
 
 def test_the_text_of_a_preset(folder):
-    @budget(15)
-    @given(damaged([SMOKE]))
+    @tried(15, damaged([SMOKE]))
     def door(data):
         Path("presets/smoke.yaml").write_bytes(data)
         passes(lambda: params.read_preset("smoke", folder), folder)
 
-    door()
-
 
 def test_the_values_of_a_preset(folder):
-    @budget(40)
-    @given(disturbed(PRESET))
+    @tried(40, disturbed(PRESET))
     def door(values):
         Path("presets/smoke.yaml").write_text(yaml.safe_dump(values))
         passes(lambda: params.read_preset("smoke", folder), folder)
-
-    door()
 
 
 def choose(folder):
@@ -207,45 +218,32 @@ def choose(folder):
 
 
 def test_params_yaml(folder):
-    @budget(15)
-    @given(damaged([yaml.safe_dump(CHOICE).encode()]))
+    @tried(15, damaged([yaml.safe_dump(CHOICE).encode()]))
     def text(data):
         Path("params.yaml").write_bytes(data)
         passes(lambda: choose(folder), folder)
 
-    @budget(15)
-    @given(disturbed(CHOICE))
+    @tried(15, disturbed(CHOICE))
     def values(changed):
         Path("params.yaml").write_text(yaml.safe_dump(changed))
         passes(lambda: choose(folder), folder)
 
-    text()
-    values()
-
 
 def test_yaml(folder):
-    @budget(300)
-    @given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
+    @tried(300, st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
     def anything(data):
         Path("x.yaml").write_bytes(data)
         passes(lambda: read_yaml(Path("x.yaml")), folder)
 
-    @budget(300)
-    @given(st.text("&*a:-?[]{}!<'\"|>%@#,. \n\t01e_~=", max_size=40))
+    @tried(300, st.text("&*a:-?[]{}!<'\"|>%@#,. \n\t01e_~=", max_size=40))
     def signs(text):
         passes(lambda: parse_yaml(text, "x"), folder)
-
-    anything()
-    signs()
 
 
 def test_places(folder):
     names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300)
 
-    @budget(100)
-    @given(st.lists(names, min_size=1, max_size=3))
+    @tried(100, st.lists(names, min_size=1, max_size=3))
     def door(parts):
         path = folder.joinpath("below", *(part.lstrip("/") or "x" for part in parts))
         passes(lambda: check_outputs([path], [folder]), folder)
-
-    door()

@@ -50,10 +50,12 @@ def idle(folder):
 # Of session scope, so that it is not kept waiting for `repro`, which another worker makes.
 @pytest.fixture(scope="session")
 def snaked(tmp_path_factory):
-    """A clone in which `snakemake --cores 2` has run."""
-    folder = clone(tmp_path_factory.mktemp("snaked"))
-    # Of another server, so that Python hashes strings otherwise than in the run of `repro`.
-    run(folder, "snakemake", "--cores", "2", environment=warm_environment(1))
+    """A clone in which `snakemake --cores 2` has run, as far from the run of `repro` as can be."""
+    folder = clone(tmp_path_factory.mktemp("snaked in a földer"))
+    # Of another server, so that Python hashes strings otherwise; without a home or a language.
+    environment = {**warm_environment(1), "LC_ALL": "C"}
+    environment.pop("HOME", None)
+    run(folder, "snakemake", "--cores", "2", environment=environment)
     return folder
 
 

@@ -218,6 +218,8 @@ def resample(samples: npt.NDArray[np.floating], rate: int) -> Waveform:
     import torch
     import torchaudio
 
+    if samples.size == 0:
+        return np.zeros(0, np.float32)
     wave = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
     return torchaudio.functional.resample(wave, rate, SAMPLE_RATE).numpy()
 

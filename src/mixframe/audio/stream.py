@@ -37,6 +37,25 @@ Native = npt.NDArray[np.float32]
 """(n, channels) at the file's own rate, full scale at 1."""
 
 
+class _Within:
+    """A file in which nothing is before its beginning or beyond all files, whatever headers say.
+
+    What Python raises there, libsndfile's binding prints and FFmpeg's drops or raises.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
+
+
 class AudioStream:
     """The audio of an open file.
 
@@ -58,14 +77,15 @@ class AudioStream:
                 sampling rate outside `RATES`.
         """
         self.name = name
-        if not file.seek(0, 2):
+        within = _Within(file)
+        if not within.seek(0, 2):
             raise MixframeError(f"{name}: the file is empty")
-        file.seek(0)
+        within.seek(0)
         self._decoder: _Sndfile | _Ffmpeg
         try:
-            self._decoder = _Sndfile(file, name)
+            self._decoder = _Sndfile(within, name)
         except soundfile.LibsndfileError:
-            self._decoder = _Ffmpeg(file, name)
+            self._decoder = _Ffmpeg(within, name)
         self.rate, self.channels = self._decoder.rate, self._decoder.channels
         self.seconds = self._decoder.seconds
         if not RATES[0] <= self.rate <= RATES[1]:
@@ -114,7 +134,7 @@ class AudioStream:
 class _Sndfile:
     """A file that libsndfile decodes."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: _Within, name: str) -> None:
         """Read the header.
 
         Raises:
@@ -158,7 +178,7 @@ class _Sndfile:
 class _Ffmpeg:
     """A file that FFmpeg decodes."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: _Within, name: str) -> None:
         """Read the header.
 
         Raises:
@@ -244,13 +264,13 @@ def _seconds(container: Any, stream: Any) -> float | None:
     return None if container.duration is None else container.duration / 1_000_000
 
 
-def _is_encrypted(file: BinaryIO) -> bool:
+def _is_encrypted(file: _Within) -> bool:
     """Tell whether an MP4's index has encrypted audio; False for other files.
 
     ISO/IEC 14496-12, section 8.12: the sample entries of protected audio are called enca.
     """
-    start = 0
-    while True:
+    start, end = 0, file.seek(0, 2)
+    while start < end:
         file.seek(start)
         header = file.read(16)
         size, kind = int.from_bytes(header[:4], "big"), header[4:8]
@@ -260,10 +280,11 @@ def _is_encrypted(file: BinaryIO) -> bool:
             return False
         if kind == b"moov":
             file.seek(start)
-            return b"enca" in file.read(size or -1)
+            return b"enca" in file.read(min(size or end, end))
         if size < 8:
             return False
         start += size
+    return False
 
 
 def _resampled(parts: Iterator[Waveform], rate: int) -> Iterator[Waveform]:

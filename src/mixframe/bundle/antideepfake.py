@@ -15,7 +15,7 @@ from transformers import AutoModel, HubertConfig, PretrainedConfig, Wav2Vec2Conf
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import write_text
-from mixframe.base.tensors import load_tensors
+from mixframe.base.tensors import first_line, load_tensors
 from mixframe.bundle.folders import new_folder
 from mixframe.models import backbone as backbones
 
@@ -104,7 +104,7 @@ def convert(source: Path, folder: Path) -> str:
     tensors = _encoder_tensors(source)
     with new_folder(folder) as temporary:
         config = config_of(tensors, f"{source / WEIGHTS}")
-        model = AutoModel.from_config(config)
+        model = _unfilled(config, source / WEIGHTS)
         _load(model, _renamed(tensors, source / WEIGHTS), source / WEIGHTS)
         preprocessor = backbones.preprocessor_config(normalise=True, rate=SAMPLE_RATE)
         backbones.save(backbones.wrap(model, preprocessor), temporary, preprocessor)
@@ -150,25 +150,31 @@ def config_of(tensors: dict[str, Tensor], where: str) -> PretrainedConfig:
         tensors: by fairseq's name.
 
     Raises:
-        MixframeError: a tensor that tells something is missing.
+        MixframeError: a tensor that tells something is missing, empty, or of other dimensions.
     """
 
-    def shape(name: str) -> torch.Size:
+    def shape(name: str, dimensions: int) -> torch.Size:
         if name not in tensors:
             raise MixframeError(f"{where}: {PREFIX}{name} is missing")
-        return tensors[name].shape
+        sizes = tensors[name].shape
+        if len(sizes) != dimensions or 0 in sizes:
+            raise MixframeError(
+                f"{where}: {PREFIX}{name} has shape {tuple(sizes)}, expected {dimensions} sizes "
+                "above 0"
+            )
+        return sizes
 
-    width = shape("post_extract_proj.weight")[0]
+    width = shape("post_extract_proj.weight", 2)[0]
     grouped = "feature_extractor.conv_layers.0.2.weight" in tensors
-    convolutions = [shape(f"feature_extractor.conv_layers.{i}.0.weight") for i in range(7)]
-    layers = {int(k.split(".")[2]) for k in tensors if k.startswith("encoder.layers.")}
-    _, group_width, kernel = shape("encoder.pos_conv.0.weight_v")
+    convolutions = [shape(f"feature_extractor.conv_layers.{i}.0.weight", 3) for i in range(7)]
+    layers = {match[1] for match in (re.match(LAYER, name) for name in tensors) if match}
+    _, group_width, kernel = shape("encoder.pos_conv.0.weight_v", 3)
     kind = HubertConfig if HUBERT in tensors else Wav2Vec2Config
     return kind(
         hidden_size=width,
         num_hidden_layers=len(layers),
         num_attention_heads=12 if grouped else 16,
-        intermediate_size=shape("encoder.layers.0.fc1.weight")[0],
+        intermediate_size=shape("encoder.layers.0.fc1.weight", 2)[0],
         conv_dim=[c[0] for c in convolutions],
         conv_kernel=[c[2] for c in convolutions],
         conv_stride=list(STRIDES),
@@ -178,6 +184,17 @@ def config_of(tensors: dict[str, Tensor], where: str) -> PretrainedConfig:
         num_conv_pos_embeddings=kernel,
         num_conv_pos_embedding_groups=width // group_width,
     )
+
+
+def _unfilled(config: PretrainedConfig, path: Path) -> torch.nn.Module:
+    """Return the model of a configuration without memory for its weights: shapes can be any."""
+    try:
+        with torch.device("meta"):
+            model: torch.nn.Module = AutoModel.from_config(config)
+    # What torch and transformers raise depends on the shape that does not fit.
+    except Exception as error:
+        raise MixframeError(f"{path}: no encoder has such shapes ({first_line(error)})") from error
+    return model
 
 
 def _renamed(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -211,7 +228,7 @@ def _load(model: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> Non
                 f"{path}: {name} has shape {tuple(tensor.shape)}, expected "
                 f"{tuple(wanted[name].shape)}"
             )
-    model.load_state_dict(tensors)
+    model.load_state_dict(tensors, assign=True)
 
 
 def _few(names: list[str], limit: int = 5) -> str:

@@ -517,9 +517,12 @@ def _columns(
 
 
 def _is_number(text: str) -> bool:
+    """Tell whether Arrow takes a text for a number; Python's float takes others, such as ١٢."""
+    import pyarrow as pa
+
     try:
-        float(text.replace("_", "?"))
-    except ValueError:
+        pa.scalar(text).cast(pa.float64())
+    except pa.ArrowInvalid:
         return False
     return True
 

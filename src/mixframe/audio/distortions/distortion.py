@@ -1,9 +1,17 @@
 """What every distortion is."""
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 
 from mixframe.audio.io import Waveform
 from mixframe.base.schema import Section
+
+LONGEST_MS = 60_000
+"""Of a duration that a distortion adds or works in; what is longer would fill the memory."""
+
+Milliseconds = Annotated[float, Field(ge=0, le=LONGEST_MS)]
 
 
 class Distortion(Section):

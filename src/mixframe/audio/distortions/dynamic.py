@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from mixframe.audio.distortions.distortion import Distortion
+from mixframe.audio.distortions.distortion import LONGEST_MS, Distortion
 from mixframe.audio.io import SAMPLE_RATE, Waveform
 from mixframe.base.schema import Above0, Range
 
@@ -35,6 +35,8 @@ class Dynamic(Distortion):
         changing = [choice.kind for choice in self.choices if not choice.keeps_length]
         if changing:
             raise ValueError(f"{changing[0]} changes the length, which a segment cannot")
+        if self.seconds[1] * 1000 > LONGEST_MS:
+            raise ValueError(f"seconds {self.seconds}: segments are of at most {LONGEST_MS:,} ms")
         if self.seconds[0] * 1000 < self.crossfade_ms:
             raise ValueError(
                 f"crossfade_ms {self.crossfade_ms:g} is longer than the shortest segment, "

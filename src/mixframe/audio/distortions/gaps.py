@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from mixframe.audio.distortions.distortion import Distortion
+from mixframe.audio.distortions.distortion import LONGEST_MS, Distortion
 from mixframe.audio.io import SAMPLE_RATE, Waveform
 from mixframe.base.schema import Range
 
@@ -27,8 +27,8 @@ class Gaps(Distortion):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.ms[0] < 0:
-            raise ValueError(f"ms {self.ms}: no gap is shorter than 0")
+        if self.ms[0] < 0 or self.ms[1] > LONGEST_MS:
+            raise ValueError(f"ms {self.ms}: gaps are of 0 to {LONGEST_MS:,} ms")
         return self
 
     @property

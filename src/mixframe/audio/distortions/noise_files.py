@@ -1,15 +1,15 @@
 """Recorded noise at a signal-to-noise ratio."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from mixframe.audio.distortions.distortion import Distortion
 from mixframe.audio.distortions.noise import Snr
 from mixframe.audio.distortions.recordings import draw
 from mixframe.audio.distortions.signal import Samples, at_power, with_noise
 from mixframe.audio.io import Waveform, read
-from mixframe.base.schema import Positive
 
 
 class NoiseFiles(Distortion):
@@ -23,7 +23,7 @@ class NoiseFiles(Distortion):
 
     kind: Literal["noise_files"]
     folder: str
-    files: Positive
+    files: Annotated[int, Field(ge=1, le=100)]
     snr_db: Snr
 
     def apply(self, wave: Waveform, rng: np.random.Generator) -> Waveform:

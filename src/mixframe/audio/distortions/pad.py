@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from mixframe.audio.distortions.distortion import Distortion
+from mixframe.audio.distortions.distortion import Distortion, Milliseconds
 from mixframe.audio.io import SAMPLE_RATE, Waveform
-from mixframe.base.schema import AtLeast0
 
 
 class Pad(Distortion):
@@ -19,8 +18,8 @@ class Pad(Distortion):
     """
 
     kind: Literal["pad"]
-    before_ms: AtLeast0
-    after_ms: AtLeast0
+    before_ms: Milliseconds
+    after_ms: Milliseconds
     noise_dbfs: Annotated[float, Field(ge=-140, le=0)]
 
     @property

@@ -98,9 +98,12 @@ def read_plan(path: Path) -> list[Row]:
     """Read a plan.
 
     Raises:
-        MixframeError: the file is missing, or no plan.
+        MixframeError: the file is missing, or no plan; a seed is below 0.
     """
     table = read_parquet(path, COLUMNS, "distort")
+    if (table["seed"] < 0).any():
+        row = int((table["seed"] < 0).to_numpy().argmax())
+        raise MixframeError(f"{path}, row {row}: seed {table['seed'][row]}, expected 0 or more")
     columns = (table[name].tolist() for name in COLUMNS)
     return [
         Row(utterance, condition, chain, seed, AudioRef(place, offset, n_bytes))
@@ -125,4 +128,8 @@ def render(row: Row) -> Waveform:
 
 @lru_cache(maxsize=256)
 def _section(chain: str) -> Distortion:
-    return validate(_Parsed, {"chain": json.loads(chain)}, "plan").chain
+    try:
+        values = json.loads(chain)
+    except (ValueError, RecursionError) as error:
+        raise MixframeError(f"plan: chain {chain[:80]!r} is no JSON: {error}") from error
+    return validate(_Parsed, {"chain": values}, "plan").chain

@@ -4,10 +4,10 @@ from typing import Literal
 
 import numpy as np
 
-from mixframe.audio.distortions.distortion import Distortion
+from mixframe.audio.distortions.distortion import Distortion, Milliseconds
 from mixframe.audio.distortions.signal import levels_db
 from mixframe.audio.io import SAMPLE_RATE, Waveform
-from mixframe.base.schema import Above0, AtLeast0
+from mixframe.base.schema import Above0
 
 STEP = SAMPLE_RATE // 100
 """Samples of which the level is taken: 10 ms."""
@@ -23,7 +23,7 @@ class Trim(Distortion):
 
     kind: Literal["trim"]
     below_db: Above0
-    margin_ms: AtLeast0
+    margin_ms: Milliseconds
 
     @property
     def keeps_length(self) -> bool:

@@ -48,7 +48,7 @@ def listener(system: System, work: Work, folder: Path, device: torch.device) -> 
         localiser = Localiser(backbone, classifier, system.share).to(device).eval()
         return hearing(localiser, Window(work.scoring.batch, longest, tile=False))
     if isinstance(system, Lfcc):
-        return likelihoods(system, load_mixtures(folder), longest)
+        return likelihoods(system, load_mixtures(folder, system), longest)
     raise MixframeError(
         f"kind {system.kind}: no gradient passes through systems of this kind, so none is attacked"
     )

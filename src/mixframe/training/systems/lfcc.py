@@ -13,6 +13,7 @@ from pydantic import model_validator
 
 from mixframe.audio import manifest
 from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader, read
+from mixframe.base.errors import MixframeError
 from mixframe.base.labels import LABELS
 from mixframe.base.progress import is_main, progress
 from mixframe.base.schema import AtLeast0, Positive
@@ -80,7 +81,7 @@ class Lfcc(System):
 
     def scorer(self, work: Work, folder: Path) -> Scorer:
         """See `System`; the score is a log-likelihood ratio in nats a frame."""
-        mixtures = load_mixtures(folder)
+        mixtures = load_mixtures(folder, self)
 
         def scorer(refs: Sequence[AudioRef], samples: Sequence[int], read: Reader) -> np.ndarray:
             longest = work.scoring.max_seconds
@@ -203,10 +204,28 @@ def save_mixtures(mixtures: dict[str, Mixture], folder: Path) -> None:
     save_tensors(tensors, folder / MIXTURES)
 
 
-def load_mixtures(folder: Path) -> dict[str, Mixture]:
-    """Read what `save_mixtures` wrote."""
+def load_mixtures(folder: Path, params: Lfcc) -> dict[str, Mixture]:
+    """Read what `save_mixtures` wrote.
+
+    Args:
+        params: of the features.
+
+    Raises:
+        MixframeError: the file is missing, damaged, or holds no mixtures of such features.
+    """
     from mixframe.base.tensors import load_tensors
 
-    tensors = {k: v.numpy() for k, v in load_tensors(folder / MIXTURES, "finetune").items()}
-    fields = ("weights", "means", "variances")
-    return {label: Mixture(*(tensors[f"{label}.{field}"] for field in fields)) for label in LABELS}
+    path = folder / MIXTURES
+    tensors = load_tensors(path, "finetune")
+    mixtures = {}
+    for label in LABELS:
+        fields = [tensors.get(f"{label}.{name}") for name in ("weights", "means", "variances")]
+        arrays = [np.zeros(0) if one is None else one.double().numpy() for one in fields]
+        shape = (arrays[0].size, 3 * params.n_lfcc)
+        if [one.shape for one in arrays] != [shape[:1], shape, shape] or not arrays[0].size:
+            raise MixframeError(
+                f"{path}: no mixture of {label} over {shape[1]} features: weights, means and "
+                f"variances have the shapes {', '.join(str(one.shape) for one in arrays)}"
+            )
+        mixtures[label] = Mixture(*arrays)
+    return mixtures
