@@ -35,7 +35,7 @@ def serve(place: str, packages: list[str]) -> None:
     # The forks share what is there until they write to it, which the collector would.
     gc.freeze()
     # Standard input ends when the process that started this one does.
-    while wait([listener, sys.stdin]) == [listener]:
+    while wait([listener, sys.stdin.fileno()]) == [listener]:
         caller, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
@@ -62,7 +62,7 @@ def attend(caller: socket.socket) -> None:
         process.kill()
     process.join()
     with suppress(BrokenPipeError):
-        caller.sendall(b"%d" % process.exitcode)
+        caller.sendall(str(process.exitcode).encode())
     os._exit(0)
 
 
