@@ -130,6 +130,18 @@ def change(tmp_path, edit):
             "pretrain.architecture sees 400",
         ),
         (lambda v: v["score"].update(max_seconds=0.02), "score.max_seconds = 0.02: 320 samples"),
+        *(
+            (
+                lambda v, place=place, key=key: place(v).update({key: 1e308}),
+                f"{key} = 1e+308: input",
+            )
+            for place, key in (
+                (lambda v: v["score"], "max_seconds"),
+                (lambda v: v["pretrain"], "crop_seconds"),
+                (lambda v: v["finetune"]["lora"], "crop_seconds"),
+                (lambda v: v["splice"]["mfpt"], "max_seconds"),
+            )
+        ),
         (
             lambda v: v["splice"]["mfpt"].update(max_seconds=0.02),
             "splice.mfpt.max_seconds = 0.02: 320 samples",

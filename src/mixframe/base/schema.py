@@ -26,6 +26,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Above0 = Annotated[float, Field(gt=0)]
 AtLeast0 = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+"""Of sound that is heard at once."""
 LabelChoice = Literal["bonafide", "spoof", "any"]
 
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from mixframe.audio.augmentations import AnyAugmentation
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
-from mixframe.base.schema import Above0, AtLeast0, Count, Positive, Section
+from mixframe.base.schema import Above0, AtLeast0, Count, Positive, Seconds, Section
 from mixframe.models.params import Adapter, Architecture, Folder, Hub
 
 
@@ -117,7 +117,7 @@ class Scratch(Section):
     architecture: Architecture
     targets: Targets
     masking: Masking
-    crop_seconds: Above0
+    crop_seconds: Seconds
     train: Train
 
     @model_validator(mode="after")
@@ -177,7 +177,7 @@ class UtteranceTraining(Section):
             must be able to stop it before the last one.
     """
 
-    crop_seconds: Above0
+    crop_seconds: Seconds
     crop: Literal["first", "random"]
     short: Literal["keep", "tile"]
     augment: AnyAugmentation
@@ -213,5 +213,5 @@ class Score(Section):
 
     batch: Positive
     batch_seconds: AtLeast0
-    max_seconds: Above0
+    max_seconds: Seconds
     merge: bool

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from mixframe.audio.splicing.patterns import AnyPattern
-from mixframe.base.schema import Above0, Count, LabelChoice, Positive, Section, Share
+from mixframe.base.schema import Above0, Count, LabelChoice, Positive, Seconds, Section, Share
 
 
 class Splice(Section):
@@ -28,7 +28,7 @@ class Splice(Section):
     speaker: Literal["same", "different", "any"]
     copies: Positive
     clean_share: Share
-    max_seconds: Above0
+    max_seconds: Seconds
     crossfade: Count
     match_gain: bool
     max_gain_db: Above0
