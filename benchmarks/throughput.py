@@ -118,7 +118,8 @@ class Bench:
     def read(self, ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Waveform:
         """Return noise in the place of an utterance, u7 for the seventh."""
         index = int(ref.path[1:])
-        whole = np.random.default_rng(index).standard_normal(self.samples[index], np.float32) / 10
+        drawn = np.random.default_rng(index).standard_normal(self.samples[index], np.float32)
+        whole = drawn * np.float32(0.1)
         return whole[start : None if n_samples is None else start + n_samples]
 
     def encoder(self) -> Any:
@@ -382,7 +383,7 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("WORK", "SIDE"))
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(*given.one, given.model, given.quick)))
+        print(json.dumps(measure(given.one[0], given.one[1], given.model, given.quick)))
         return
     arguments = ["--model", given.model, *(["--quick"] if given.quick else [])]
     figures = {work: compare(work, given.turns, arguments) for work in given.work}

@@ -10,7 +10,13 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModel, HubertConfig, PretrainedConfig, Wav2Vec2Config
+from transformers import (
+    AutoModel,
+    HubertConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    Wav2Vec2Config,
+)
 
 from mixframe.audio.io import SAMPLE_RATE
 from mixframe.base.errors import MixframeError
@@ -186,11 +192,11 @@ def config_of(tensors: dict[str, Tensor], where: str) -> PretrainedConfig:
     )
 
 
-def _unfilled(config: PretrainedConfig, path: Path) -> torch.nn.Module:
+def _unfilled(config: PretrainedConfig, path: Path) -> PreTrainedModel:
     """Return the model of a configuration without memory for its weights: shapes can be any."""
     try:
         with torch.device("meta"):
-            model: torch.nn.Module = AutoModel.from_config(config)
+            model: PreTrainedModel = AutoModel.from_config(config)
     # What torch and transformers raise depends on the shape that does not fit.
     except Exception as error:
         raise MixframeError(f"{path}: no encoder has such shapes ({first_line(error)})") from error

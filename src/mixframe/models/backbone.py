@@ -41,7 +41,7 @@ SDPA = "sdpa_padded"
 def _mask_as_given(*args: Any, allow_is_bidirectional_skip: bool, **kwargs: Any) -> Tensor | None:
     """Build the mask of scaled-dot-product attention, or none where no mask is given."""
     skip = allow_is_bidirectional_skip and kwargs.get("attention_mask") is None
-    return sdpa_mask(*args, allow_is_bidirectional_skip=skip, **kwargs)
+    return sdpa_mask(*args, **{**kwargs, "allow_is_bidirectional_skip": skip})
 
 
 AttentionInterface.register(SDPA, sdpa_attention_forward)
