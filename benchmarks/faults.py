@@ -63,6 +63,8 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     parser.add_argument("--keep", type=Path, help="Empty folder for the clones, which then stay.")
     options = parser.parse_args()
+    # What a shell starts in the background ignores SIGINT, and so would all that is killed here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     draw = random.Random(options.seed)
     rows: dict[tuple[str, str], Row] = defaultdict(Row)
     with TemporaryDirectory() as temporary:
@@ -73,24 +75,37 @@ def main() -> None:
         seconds = time.monotonic() - start
         print(f"undisturbed: {seconds:.0f} s", file=sys.stderr)
         expected = contents(calm)
-        share = -(-options.kills // len(options.what))
-        for what in options.what:
-            if what == STAGES:
-                folder = base / what
-                shutil.copytree(calm, folder, symlinks=True)
-                kill_stages(folder, expected, share, draw, rows)
-            else:
-                command = ENGINES[what].format(cores=options.cores)
-                for number, kills in enumerate(shares(share, options.per_run)):
-                    folder = clone(base / f"{what}-{number}")
-                    kill_engine(folder, what, command, expected, kills, seconds, draw, rows)
-                    if not options.keep:
-                        shutil.rmtree(folder)
+        with suppress(KeyboardInterrupt):
+            kill_all(base, expected, seconds, options, draw, rows)
     print(table(rows))
     problems = [problem for row in rows.values() for problem in row.problems]
     for problem in problems:
         print(problem, file=sys.stderr)
     sys.exit(bool(problems))
+
+
+def kill_all(
+    base: Path,
+    expected: dict[str, str],
+    seconds: float,
+    options: argparse.Namespace,
+    draw: random.Random,
+    rows: dict[tuple[str, str], Row],
+) -> None:
+    """Kill stages and engines, each kind as often; Ctrl-C ends it, and what was done counts."""
+    share = -(-options.kills // len(options.what))
+    for what in options.what:
+        if what == STAGES:
+            folder = base / what
+            shutil.copytree(base / "calm", folder, symlinks=True)
+            kill_stages(folder, expected, share, draw, rows)
+        else:
+            command = ENGINES[what].format(cores=options.cores)
+            for number, kills in enumerate(shares(share, options.per_run)):
+                folder = clone(base / f"{what}-{number}")
+                kill_engine(folder, what, command, expected, kills, seconds, draw, rows)
+                if not options.keep:
+                    shutil.rmtree(folder)
 
 
 def shares(total: int, most: int) -> Iterator[int]:
