@@ -97,6 +97,17 @@ def test_the_engine_keeps_its_options_and_its_exit_code():
     assert "['--cores', '2', '--help']" in done.stdout
 
 
+def test_an_engine_ends_with_its_warm_command():
+    script = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    command = [sys.executable, "-m", "mixframe", "warm", sys.executable, "-c", script]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    pid = int(process.stdout.readline())
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_a_command_that_is_nowhere_is_named():
     with pytest.raises(MixframeError, match=r"there is no command snakemak$"):
         warm.run(["snakemak", "--cores", "2"])

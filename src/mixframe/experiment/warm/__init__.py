@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -101,6 +102,7 @@ def run(command: Sequence[str]) -> int:
     with started(dict(os.environ)) as folder:
         path = f"{folder}:{os.environ.get('PATH', os.defpath)}"
         process = subprocess.Popen(command, env={**os.environ, "PATH": path})
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         while True:
             # The command hears of Ctrl-C as well, and ends in its own time.
             with suppress(KeyboardInterrupt):
