@@ -6,17 +6,23 @@ when a module is imported, or validates a whole preset, does not count, nor do t
 validation reads.
 """
 
+import ast
+import builtins
 import os
 import sys
 import threading
+from functools import wraps
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 FOLDER = os.environ.get("MIXFRAME_RECORD")
-CO_OPTIMIZED = 1
-"""Flag of the code of functions, which that of modules and classes lacks."""
-
-VALIDATE = {"validate", "check_grid", "check_cell"}
-HASH = {"state_key"}
+VALIDATE = {
+    ("mixframe.base.schema", "validate"),
+    ("mixframe.experiment.params", "check_grid"),
+    ("mixframe.experiment.params", "check_cell"),
+}
+HASH = {("mixframe.stages.context", "state_key")}
+"""Functions, with their modules, that may read what no cell depends on."""
 
 
 class Recorder:
@@ -25,8 +31,6 @@ class Recorder:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         self.seen: set[str] = set()
-        # By id: hashing a code object takes longer than most calls.
-        self.codes: dict[int, object] = {}
         self.local = threading.local()
         self.keys: dict[int, str] = {}
         self.kept: list[object] = []
@@ -45,39 +49,35 @@ class Recorder:
         with (self.folder / name).open("a", encoding="utf-8") as stream:
             stream.write(f"{line}\n")
 
-    def trace(self, frame, event, value):
-        """Note the module of each function that is called."""
-        code = frame.f_code
-        if id(code) in self.codes:
-            return None
-        module = frame.f_globals.get("__name__") or ""
-        if not module.startswith("mixframe."):
-            self.codes[id(code)] = code
-            return None
-        if code.co_name in VALIDATE | HASH:
-            if code.co_name in HASH:
-                self.write(f"module {module}")
-            self.local.hidden = getattr(self.local, "hidden", 0) + 1
-            frame.f_trace_lines = False
-            return self.leave
-        if code.co_flags & CO_OPTIMIZED and not self.preparing(frame):
-            self.codes[id(code)] = code
-            self.write(f"module {module}")
-        return None
+    def ran(self, module: str) -> None:
+        """Note the module of a function that was called; the functions themselves say so."""
+        line = f"module {module}"
+        if line not in self.seen and not self.preparing(sys._getframe(1)):
+            self.write(line)
 
-    def leave(self, frame, event, value):
-        """Follow the end of a function that validates or hashes."""
-        if event == "return":
-            self.local.hidden -= 1
-            if frame.f_code.co_name == "validate":
+    def hidden(self, function):
+        """Let what a function that validates or hashes reads not count."""
+
+        @wraps(function)
+        def called(*args, **options):
+            self.local.hidden = getattr(self.local, "hidden", 0) + 1
+            try:
+                value = function(*args, **options)
+            finally:
+                self.local.hidden -= 1
+            if function.__name__ == "validate":
                 self.follow(value)
-        return self.leave
+            return value
+
+        return called
 
     def preparing(self, frame) -> bool:
         """Tell whether a function was called, however far up, by an import or a validation."""
         while frame is not None:
             name, module = frame.f_code.co_name, frame.f_globals.get("__name__") or ""
-            if name in VALIDATE or (name == "<module>" and module.startswith("mixframe.")):
+            if (module, name) in VALIDATE or (
+                name == "<module>" and module.startswith("mixframe.")
+            ):
                 return True
             frame = frame.f_back
         return False
@@ -153,9 +153,52 @@ class Recorder:
                     self.write(f"file {os.path.relpath(path)}")
 
 
-# What hashes the code runs in no cell, and traced it takes a minute.
+class Told(ast.NodeTransformer):
+    """Has each function of a module say that it was called.
+
+    A trace function would see the calls of all packages, which takes longer than the pipeline.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def call(self, place: ast.AST) -> ast.Call:
+        """Return the expression that says so, which is None, at a line."""
+        name = ast.Name("mixframe_ran", ast.Load())
+        call = ast.Call(name, [ast.Constant(self.module)], [])
+        return ast.fix_missing_locations(ast.copy_location(call, place))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        """Say so first, and hide what validates or hashes."""
+        self.generic_visit(node)
+        told = ast.copy_location(ast.Expr(self.call(node.body[0])), node.body[0])
+        node.body.insert(ast.get_docstring(node) is not None, told)
+        if (self.module, node.name) in VALIDATE | HASH:
+            hidden = ast.copy_location(ast.Name("mixframe_hidden", ast.Load()), node)
+            node.decorator_list.append(hidden)
+        return node
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
+        """Say so before the value."""
+        self.generic_visit(node)
+        node.body = ast.copy_location(ast.BoolOp(ast.Or(), [self.call(node), node.body]), node.body)
+        return node
+
+
+def compiled(loader: SourceFileLoader, module: str):
+    """Return the code of a module, that of ours with functions that tell."""
+    if module.partition(".")[0] != "mixframe":
+        return original(loader, module)
+    path = loader.get_filename(module)
+    tree = Told(module).visit(ast.parse(loader.get_data(path), path))
+    return compile(tree, path, "exec", dont_inherit=True)
+
+
+# What hashes the code runs in no cell.
 if FOLDER and sys.argv[1:2] != ["code"]:
     recorder = Recorder(FOLDER)
     sys.addaudithook(recorder.audit)
-    threading.settrace(recorder.trace)
-    sys.settrace(recorder.trace)
+    builtins.mixframe_ran = recorder.ran
+    builtins.mixframe_hidden = recorder.hidden
+    original = SourceFileLoader.get_code
+    SourceFileLoader.get_code = compiled
