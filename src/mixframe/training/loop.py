@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -123,11 +124,13 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate
         loss, gradients = _gradients(task, part, runner, weights, (seed, step))
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
+        for weight in reversed(weights):
+            weight.grad = gradients.pop()
         if params.clip_norm:
             nn.utils.clip_grad_norm_(weights, params.clip_norm)
         optimiser.step()
+        # The next step's gradients are held beside no others.
+        optimiser.zero_grad()
         update_running_statistics(model, world)
         unread.append(loss)
         samples += part.samples
@@ -269,21 +272,61 @@ def _gradients(
     world, own = runner.world, len(part.slices)
     total = float(world.add(np.array([part.weight]), runner.device)[0])
 
-    def one(index: int, batch: Batch) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    summed = InOrder(len(weights))
+
+    def one(index: int, batch: Batch) -> Tensor:
         if runner.sequential:
             number = world.index * own + index
             torch.manual_seed(int(np.random.SeedSequence([*seed, number]).generate_state(1)[0]))
         loss = task.loss(batch) / total
-        return loss.detach(), torch.autograd.grad(loss, weights, allow_unused=True)
+        summed.add(index, torch.autograd.grad(loss, weights, allow_unused=True))
+        return loss.detach()
 
-    results = runner.map(one, part.slices)
-    loss = torch.stack([r[0] for r in results]).sum()
-    gradients = []
-    for i, weight in enumerate(weights):
-        parts = [g for _, gs in results if (g := gs[i]) is not None]
-        gradients.append(sum(parts[1:], parts[0]) if parts else torch.zeros_like(weight))
+    loss = torch.stack(runner.map(one, part.slices)).sum()
+    gradients = [
+        torch.zeros_like(weight) if gradient is None else gradient
+        for weight, gradient in zip(weights, summed.total, strict=True)
+    ]
     loss, *gradients = world.sum([loss, *gradients])
     return loss, gradients
+
+
+class InOrder:
+    """Sums gradients of slices in the order of the slices, whichever is computed first.
+
+    Held are the sum and what slices that are computed side by side left too early.
+
+    Attributes:
+        total: a gradient each parameter, None where no slice had one.
+    """
+
+    def __init__(self, n: int) -> None:
+        """`n` is how many parameters there are."""
+        self.total: list[Tensor | None] = [None] * n
+        # Autograd may give one tensor to several parameters, so that a first one is not added to.
+        self._own = [False] * n
+        self._early: dict[int, Sequence[Tensor | None]] = {}
+        self._next, self._lock = 0, Lock()
+
+    def add(self, index: int, gradients: Sequence[Tensor | None]) -> None:
+        """Take the gradients of a slice, from the thread that computed them."""
+        with self._lock:
+            self._early[index] = gradients
+            while self._next in self._early:
+                for i, gradient in enumerate(self._early.pop(self._next)):
+                    self._add(i, gradient)
+                self._next += 1
+
+    def _add(self, i: int, gradient: Tensor | None) -> None:
+        known = self.total[i]
+        if gradient is None:
+            return
+        if known is None:
+            self.total[i] = gradient
+        elif self._own[i]:
+            known.add_(gradient)
+        else:
+            self.total[i], self._own[i] = known + gradient, True
 
 
 def stale(rows: Sequence[dict[str, float]], best: Sequence["Kept"]) -> int:
