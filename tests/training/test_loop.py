@@ -13,7 +13,7 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.processes import World
 from mixframe.models.norms import MaskedBatchNorm
 from mixframe.training.data import Batch
-from mixframe.training.loop import Validation, learning_rate, numbers, train
+from mixframe.training.loop import InOrder, Validation, learning_rate, numbers, train
 from mixframe.training.params import Train
 from mixframe.training.runner import FreeGpu, Runner
 
@@ -100,6 +100,18 @@ def test_slices_only_regroup_the_sum(tmp_path):
         train(task, params, 0, runner(), tmp_path / f"{slices}.pt", 0, "test")
     one, four = (weights(t) for t in tasks)
     assert all(torch.allclose(one[k], four[k], atol=1e-5) for k in one)
+
+
+def test_gradients_are_summed_in_the_order_of_slices_also_where_two_are_one_tensor():
+    one, big = torch.ones(3), torch.full((3,), 2.0**24)
+    summed = InOrder(3)
+    # fp32 tells the order: (1 + 2**24) - 2**24 is 0, and 2**24 - 2**24 + 1 is 1.
+    for index, parts in ((2, (-big, -big, None)), (0, (one, one, None)), (1, (big, None, None))):
+        summed.add(index, parts)
+    assert summed.total[0].tolist() == [0.0] * 3
+    assert summed.total[1].tolist() == (one - big).tolist()
+    assert summed.total[2] is None
+    assert one.tolist() == [1.0] * 3
 
 
 class Normalised(nn.Module):
@@ -284,6 +296,25 @@ def test_stages_side_by_side_take_different_gpus(tmp_path, monkeypatch):
     assert [first.index, second.index, third.index] == [0, 1, 0]
     del second
     assert FreeGpu().index == 1
+
+
+def test_a_gpu_rounds_to_tf32_in_training_that_asks_for_it_and_nowhere_else():
+    compute = Compute(
+        device="cpu", processes=1, threads=1, workers=1, keep_utterances=0, isa="pinned"
+    )
+    part = Batch(torch.zeros(1, 400), torch.tensor([400]), torch.zeros(1))
+
+    def rounds(*_):
+        return torch.tensor(
+            [torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32]
+        )
+
+    for precision in ("tf32", "fp32"):
+        run = Runner(compute, precision)
+        [trained] = run.map(rounds, [part])
+        [inferred] = run.infer(rounds, [part])
+        assert trained.tolist() == [precision == "tf32"] * 2
+        assert inferred.tolist() == [False] * 2
 
 
 def test_every_draw_of_a_step_falls_to_one_process():

@@ -36,7 +36,7 @@ from mixframe.training.frames import FrameModel, FrameTask, frame_scores
 from mixframe.training.loop import Task, train
 from mixframe.training.masked import Clusters, MaskedPrediction, MaskedTask, Utterances
 from mixframe.training.params import Scratch, Train, UtteranceTraining
-from mixframe.training.runner import Runner
+from mixframe.training.runner import Runner, multiply_in
 from mixframe.training.systems.localiser import CLASSIFIER
 from mixframe.training.systems.system import Fitted, System, Work
 
@@ -398,6 +398,7 @@ def _matrix_rate(device: torch.device, section: Train) -> float:
     What a step can reach at most, measured, for data sheets promise more than any card does.
     """
     kind = torch.bfloat16 if section.precision == "bf16" else torch.float32
+    multiply_in(section.precision)
     matrix = torch.randn(8192, 8192, device=device, dtype=kind)
     for repeats in (3, 20):
         torch.cuda.synchronize(device)

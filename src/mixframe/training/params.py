@@ -27,7 +27,8 @@ class Train(Section):
         clip_norm: largest gradient norm; 0 for no clipping.
         evaluate_every: steps between validations.
         checkpoint_every: steps between checkpoints from which a killed run resumes.
-        precision: bf16 trains under autocast; validations are computed in fp32, as scores are.
+        precision: bf16 trains under autocast, tf32 lets a GPU round the factors of products and
+            convolutions; validations are computed in fp32, as scores are.
     """
 
     steps: Positive
@@ -41,7 +42,7 @@ class Train(Section):
     clip_norm: AtLeast0
     evaluate_every: Positive
     checkpoint_every: Positive
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "tf32", "bf16"]
 
     @property
     def validations(self) -> int:

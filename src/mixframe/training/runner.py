@@ -55,6 +55,15 @@ def _keep_memory() -> None:
             keep(option, n_bytes)
 
 
+def multiply_in(precision: str) -> None:
+    """Let a GPU round what it multiplies in fp32 to the 10 bits of TF32, or keep it from it.
+
+    By itself torch rounds so in convolutions and not in products of matrices.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
 class Runner:
     """Computes on a device with a number of threads that never changes a result."""
 
@@ -109,6 +118,7 @@ class Runner:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"):
                 return function(index, part.to(self.device))
 
+        multiply_in(precision)
         if self.threads == 1:
             return [one(index, part) for index, part in enumerate(parts)]
         with ThreadPoolExecutor(self.threads) as pool:
