@@ -59,6 +59,14 @@ def test_every_stage_that_computes_for_long_is_estimated():
     assert set(doctor.ESTIMATES) <= stages
 
 
+def test_the_system_says_whether_a_cell_has_to_import_torch(smoke):
+    for stage in ("finetune", "score"):
+        assert doctor.uses_torch(stage, smoke.finetune["lora"])
+        assert not doctor.uses_torch(stage, smoke.finetune["lfcc"])
+    assert doctor.uses_torch("posttrain", smoke.finetune["mfpt"])
+    assert not doctor.uses_torch("evaluate", smoke.finetune["lora"])
+
+
 def test_each_kind_of_cell_of_smoke_is_measured(smoke, tmp_path):
     config = sizes.foundation_config(smoke.pretrain, Layout("smoke"))
     limits = Limits(steps=2, utterances=6, seconds=60)
@@ -256,5 +264,6 @@ def test_doctor_forecasts_another_preset_than_that_of_params_yaml(tmp_path):
     rows = {row["cell"]: row for row in figures["rows"]}
     assert {"protocol", "pretrain", "posttrain mfpt", "finetune lfcc", "report"} <= set(rows)
     assert rows["posttrain mfpt"]["train_rate"] > 0
+    assert 0 < figures["warm_hours"] < figures["hours"]
     assert figures["kilowatt_hours"] == pytest.approx(figures["hours"] / 10)
     assert "bottleneck: " in done.stdout

@@ -27,6 +27,7 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.files import read_json, write_text
 from mixframe.base.folders import data_root
 from mixframe.base.progress import log
+from mixframe.base.schema import Section
 from mixframe.corpora.demo import corpus as demo
 from mixframe.corpora.demo import signal
 from mixframe.corpora.demo.attacks import analysis, needs_target
@@ -137,7 +138,8 @@ class Forecast:
 
     Attributes:
         start: seconds in which the process of a cell starts, with torch and without.
-        hours: of all cells together.
+        hours: of all cells together, each in a process of its own.
+        warm_hours: of all cells together where one process imports for all (`mixframe warm`).
         watts: taken for the energy.
         notes: what was assumed.
     """
@@ -145,6 +147,7 @@ class Forecast:
     rows: list[Row]
     start: dict[str, float]
     hours: float
+    warm_hours: float
     watts: float
     bottleneck: str
     notes: list[str]
@@ -562,7 +565,8 @@ def forecast(
         for cell in read_cells(name):
             stage = code.stage_of(cell.command)
             options = dict(re.findall(r"--(\w+) (\S+)", cell.command))
-            starts.append(TORCH if uses_torch(stage) else NO_TORCH)
+            system = preset.finetune.get(options.get("system", ""))
+            starts.append(TORCH if uses_torch(stage, system) else NO_TORCH)
             key = " ".join([stage, options.get("system") or options.get("policy") or ""]).strip()
             rows[key] = _added(
                 rows.get(key), key, _row(forecaster, stage, options, preset, earlier)
@@ -571,13 +575,15 @@ def forecast(
         decoding = forecaster.decoding
         notes += _scaled(forecaster.speeds, preset)
     start = {kind: _start_seconds(kind) for kind in sorted(set(starts))}
-    total = sum(row.seconds for row in rows.values()) + sum(start[kind] for kind in starts)
+    work = sum(row.seconds for row in rows.values())
+    total = work + sum(start[kind] for kind in starts)
     notes += _unmeasured(rows.values(), heard, preset)
     listed = list(rows.values())
     return Forecast(
         listed,
         start,
         total / 3600,
+        (work + max(start.values())) / 3600,
         watts if watts is not None else _watts(resolved),
         _bottleneck(listed, total, decoding, resolved),
         notes,
@@ -656,10 +662,9 @@ def _bottleneck(rows: Sequence[Row], total: float, decoding: float, compute: Com
     return f"{longest.cell}, {share:.0%} of the time: {held}"
 
 
-@cache
-def uses_torch(stage: str) -> bool:
-    """Tell whether a stage trains or infers."""
-    return "mixframe.training.runner" in code.closure({f"mixframe.stages.{stage}"})
+def uses_torch(stage: str, system: Section | None = None) -> bool:
+    """Tell whether a stage trains or infers, with the section of the system that it is about."""
+    return "mixframe.training.runner" in code.fingerprint(stage, [system])
 
 
 def _start_seconds(kind: str) -> float:
@@ -703,6 +708,7 @@ def forecast_lines(outlook: Forecast) -> list[str]:
         f"{n} cells one after another, each started in {starts}: "
         f"{_duration(outlook.hours * 3600)}, {outlook.kilowatt_hours:.2f} kWh at "
         f"{outlook.watts:.0f} W",
+        f"by `mixframe warm`, which imports once for all: {_duration(outlook.warm_hours * 3600)}",
         f"bottleneck: {outlook.bottleneck}",
         *outlook.notes,
     ]
