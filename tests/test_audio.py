@@ -72,6 +72,21 @@ def test_bad_files_are_named(tmp_path):
         read(ref, 50, 60)
     with pytest.raises(MixframeError, match="the file is truncated"):
         read(AudioRef(str(path), 10, 10_000))
+    # Nothing tries to hold so many.
+    with pytest.raises(MixframeError, match="the file is truncated"):
+        read(AudioRef(str(path), 10, 2**62))
+
+
+def test_what_a_decoder_leaves_at_damage_is_read_on_behind_it(tmp_path, monkeypatch):
+    wave = tone(1000, 1)
+    soundfile.write(tmp_path / "x.wav", wave, 16_000, subtype="FLOAT")
+
+    class Halting(soundfile.SoundFile):
+        def read(self, frames=-1, *args, **options):
+            return super().read(300 if frames < 0 else min(frames, 300), *args, **options)
+
+    monkeypatch.setattr(soundfile, "SoundFile", Halting)
+    assert np.array_equal(read(AudioRef(str(tmp_path / "x.wav"))), wave)
 
 
 def with_rate(path, rate):

@@ -173,3 +173,7 @@ def test_long_listings_are_cut_and_counted():
     text = listing([str(i) for i in range(25)])
     assert text.count("\n") == 20
     assert text.endswith("... and 5 more")
+    text = listing([f"a.csv, line 3: {'9' * 10_000}; expected a word"])
+    assert len(text) < 600
+    assert text.startswith("  a.csv, line 3: 99")
+    assert text.endswith("9; expected a word")

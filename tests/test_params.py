@@ -149,6 +149,11 @@ def change(tmp_path, edit):
         (lambda v: targets(v).update(n_mfcc=41), "n_mfcc 41 exceeds n_mels 40"),
         (lambda v: targets(v).update(cluster_frames=15), "cluster_frames 15 are fewer than clust"),
         (lambda v: v["finetune"]["lfcc"].update(n_lfcc=21), "n_lfcc 21 exceeds n_filter 20"),
+        (
+            lambda v: v["finetune"]["lfcc"].update(n_filter=258),
+            "n_filter 258 exceeds the 257 frequencies of n_fft 512",
+        ),
+        (lambda v: v["finetune"]["lfcc"].update(n_fft=2**31), "n_fft 2147483648 is over a second"),
         (lambda v: v["finetune"]["lfcc"].update(max_frames=7), "max_frames 7 are fewer than comp"),
         (
             lambda v: v["finetune"]["mfpt_fgfm"]["head"].update(squeeze=17),

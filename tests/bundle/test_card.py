@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 from mixframe.base.files import sha256_file
 from mixframe.bundle.card import escaped, front_matter, interval, write_card
 from mixframe.bundle.contents import read_contents
+from mixframe.bundle.output import about
 from tests.bundle.build import EVAL, SYSTEMS
 
 
@@ -147,5 +148,8 @@ def test_figures_of_several_trainings_say_so(bundle, tmp_path):
     contents = read_contents(tmp_path / "copy")
     values = json.loads((tmp_path / "copy" / "bundle.json").read_text())["evaluated"]
     values[EVAL]["seeds"] = [1, 2, 3]
-    write_card(tmp_path / "copy", changed(contents, evaluated=values), "mit", {})
+    several = changed(contents, evaluated=values)
+    write_card(tmp_path / "copy", several, "mit", {})
     assert "means over 3 trainings; this is the one of seed 1" in card(tmp_path / "copy")
+    assert "EER (mean of 3 trainings) 12.50 %" in about(several)
+    assert "EER 12.50 %" in about(contents)

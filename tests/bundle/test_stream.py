@@ -110,6 +110,9 @@ def bad_files(folder: Path) -> dict[str, str]:
     data = bytearray((folder / "ok.wav").read_bytes())
     data[24:28] = struct.pack("<I", 2_147_483_647)
     (folder / "rate.wav").write_bytes(data)
+    data = bytearray((folder / "ok.wav").read_bytes())
+    data[20:22] = b"??"
+    (folder / "codec.wav").write_bytes(data)
     soundfile.write(folder / "whole.w64", wave, 16000, format="W64")
     data = bytearray((folder / "whole.w64").read_bytes())
     # FFmpeg then seeks before the beginning of the file.
@@ -133,6 +136,7 @@ def bad_files(folder: Path) -> dict[str, str]:
         "secret.mp4": "encrypted",
         "mute.mp4": "no audio stream",
         "rate.wav": "2,147,483,647 Hz",
+        "codec.wav": "does not tell rate and channels",
         "chunk.w64": "no audio at all",
         "index.mp4": "no audio stream",
         "beyond.mp4": "no audio",

@@ -49,8 +49,10 @@ def try_labels(few, golden, read, folder):
         path.write_bytes(changed)
         # What the corpus before this one left of its lists of files.
         own = frozenset({f"data/{kind}/.lock"})
-        passes(lambda: manifest.check(read(kind), "test"), folder, MADE, MADE | own)
-        path.write_bytes(data)
+        try:
+            passes(lambda: manifest.check(read(kind), "test"), folder, MADE, MADE | own)
+        finally:
+            path.write_bytes(data)
 
 
 def test_tables(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,7 +57,9 @@ class AudioRef:
         try:
             with located(self.path).open("rb") as stream:
                 stream.seek(self.offset)
-                data = stream.read(self.n_bytes or -1)
+                # Not more than there is: memory is asked for before a byte is read.
+                left = os.fstat(stream.fileno()).st_size - self.offset
+                data = stream.read(min(self.n_bytes, max(left, 0)) if self.n_bytes else -1)
         except FileNotFoundError as error:
             downloaded = self.path.startswith(f"{DATA}/")
             hint = "; `mixframe download --preset NAME` fetches it" if downloaded else ""
@@ -107,7 +110,11 @@ def read(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Wavefor
                 raise MixframeError(f"{place}: {problem}")
             if native and start:
                 stream.seek(start)
-            samples = stream.read(frames, dtype="float32", always_2d=True)
+            parts = [stream.read(frames, dtype="float32", always_2d=True)]
+            # One reading stops at a damaged frame of an MP3, the next goes on behind it.
+            while frames < 0 and len(parts[-1]):
+                parts.append(stream.read(dtype="float32", always_2d=True))
+            samples = np.concatenate(parts)
             rate = stream.samplerate
     except soundfile.LibsndfileError as error:
         decoded = decode_flac(data.getvalue())

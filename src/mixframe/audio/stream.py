@@ -202,7 +202,8 @@ class _Ffmpeg:
             raise MixframeError(f"{name}: no audio stream in it ({container.format.long_name})")
         if encrypted:
             raise MixframeError(f"{name}: its audio is encrypted; there is nothing to hear")
-        if not stream.rate or not stream.channels:
+        # A stream that FFmpeg has no decoder for has neither attribute.
+        if not getattr(stream, "rate", 0) or not getattr(stream, "channels", 0):
             raise MixframeError(f"{name}: FFmpeg does not tell rate and channels of its audio")
         self._name, self._container, self._stream = name, container, stream
         self.rate: int = stream.rate

@@ -41,10 +41,12 @@ def about(contents: Contents) -> str:
         f"{100 * figure.eer:.2f} % [{100 * figure.low:.2f}, {100 * figure.high:.2f}] on {name}"
         for name, figure in contents.evaluated.items()
     ]
+    trainings = max((len(figure.seeds) for figure in contents.evaluated.values()), default=1)
+    mean = f" (mean of {trainings} trainings)" if trainings > 1 else ""
     return (
         f"{contents.name}: trained on {', '.join(trained.corpora)} ({trained.utterances:,} "
         f"utterances; spoofs: {', '.join(trained.attacks)}); "
-        f"EER {', '.join(figures) if figures else 'not measured'}"
+        f"EER{mean} {', '.join(figures) if figures else 'not measured'}"
     )
 
 

@@ -51,6 +51,13 @@ class Lfcc(System):
     def _can_be_made(self) -> Self:
         if self.n_lfcc > self.n_filter:
             raise ValueError(f"n_lfcc {self.n_lfcc} exceeds n_filter {self.n_filter}")
+        if self.n_fft > SAMPLE_RATE:
+            raise ValueError(f"n_fft {self.n_fft} is over a second, {SAMPLE_RATE} samples")
+        if self.n_filter > self.n_fft // 2 + 1:
+            raise ValueError(
+                f"n_filter {self.n_filter} exceeds the {self.n_fft // 2 + 1} frequencies of n_fft "
+                f"{self.n_fft}"
+            )
         if self.max_frames < self.components:
             raise ValueError(
                 f"max_frames {self.max_frames} are fewer than components {self.components}"
