@@ -664,7 +664,10 @@ def _bottleneck(rows: Sequence[Row], total: float, decoding: float, compute: Com
 
 def uses_torch(stage: str, system: Section | None = None) -> bool:
     """Tell whether a stage trains or infers, with the section of the system that it is about."""
-    return "mixframe.training.runner" in code.fingerprint(stage, [system])
+    runs = code.closure({f"mixframe.stages.{stage}"})
+    if "mixframe.training.systems" in runs:
+        runs |= code.fingerprint(stage, [system]).keys()
+    return "mixframe.training.runner" in runs
 
 
 def _start_seconds(kind: str) -> float:
