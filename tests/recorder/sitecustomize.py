@@ -75,9 +75,8 @@ class Recorder:
         """Tell whether a function was called, however far up, by an import or a validation."""
         while frame is not None:
             name, module = frame.f_code.co_name, frame.f_globals.get("__name__") or ""
-            if (module, name) in VALIDATE or (
-                name == "<module>" and module.startswith("mixframe.")
-            ):
+            imported = name == "<module>" and module.startswith("mixframe.")
+            if imported or (module, name) in VALIDATE:
                 return True
             frame = frame.f_back
         return False

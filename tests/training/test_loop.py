@@ -33,11 +33,12 @@ TRAIN = Train(
 )
 
 
-def runner(threads=1):
+def runner(threads=1, precision="fp32"):
     return Runner(
         Compute(
             device="cpu", processes=1, threads=threads, workers=2, keep_utterances=0, isa="pinned"
-        )
+        ),
+        precision,
     )
 
 
@@ -299,9 +300,6 @@ def test_stages_side_by_side_take_different_gpus(tmp_path, monkeypatch):
 
 
 def test_a_gpu_rounds_to_tf32_in_training_that_asks_for_it_and_nowhere_else():
-    compute = Compute(
-        device="cpu", processes=1, threads=1, workers=1, keep_utterances=0, isa="pinned"
-    )
     part = Batch(torch.zeros(1, 400), torch.tensor([400]), torch.zeros(1))
 
     def rounds(*_):
@@ -310,7 +308,7 @@ def test_a_gpu_rounds_to_tf32_in_training_that_asks_for_it_and_nowhere_else():
         )
 
     for precision in ("tf32", "fp32"):
-        run = Runner(compute, precision)
+        run = runner(precision=precision)
         [trained] = run.map(rounds, [part])
         [inferred] = run.infer(rounds, [part])
         assert trained.tolist() == [precision == "tf32"] * 2
