@@ -170,7 +170,8 @@ class Timed:
         """`task` is trained."""
         self._task, self.at = task, list[float]()
         self.model = task.model
-        self.batch, self.weight, self.loss = task.batch, task.weight, task.loss
+        self.samples, self.batch = task.samples, task.batch
+        self.weight, self.loss = task.weight, task.loss
 
     def validate(self, run: Runner) -> Validation:
         """Note the time."""

@@ -77,6 +77,7 @@ def test_the_frame_loss_is_weighted_cross_entropy_over_valid_frames(encoder, rec
     model = FrameModel(encoder, Full.model_validate(WHOLE), 8, 0).eval()
     task = FrameTask(model, posttrain("frames"), read, recipes, recipes, 0)
     batch = task.batch(range(4))
+    assert batch.lengths.tolist() == [task.samples(draw) for draw in range(4)]
     with torch.no_grad():
         loss = float(sum(task.loss(part) for part in batch.slices(2))) / task.weight(batch)
         by_hand = []

@@ -1,11 +1,14 @@
 """The training loop: same bytes for any number of threads and after a kill, honest averaging."""
 
 import copy
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from mixframe.base.compute import Compute
@@ -21,6 +24,7 @@ TRAIN = Train(
     steps=12,
     batch=8,
     slices=4,
+    bucket=0,
     optimiser="adamw",
     lr=0.05,
     weight_decay=0.01,
@@ -57,6 +61,9 @@ class Regression:
         torch.manual_seed(0)
         self.model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 1))
         self.seen = []
+
+    def samples(self, draw):
+        return 5
 
     def batch(self, numbers):
         step, first = divmod(numbers.start, TRAIN.batch)
@@ -315,10 +322,101 @@ def test_a_gpu_rounds_to_tf32_in_training_that_asks_for_it_and_nowhere_else():
         assert inferred.tolist() == [False] * 2
 
 
-def test_every_draw_of_a_step_falls_to_one_process():
-    for count in (1, 2, 4):
-        shares = [numbers(TRAIN, 3, World(index, count)) for index in range(count)]
-        assert [n for share in shares for n in share] == list(range(24, 32))
+@given(
+    steps=st.integers(1, 9),
+    batch=st.sampled_from([4, 8]),
+    bucket=st.integers(0, 12),
+    lengths=st.lists(st.integers(1, 6), min_size=72, max_size=72),
+    seed=st.integers(0, 2**63),
+)
+def test_every_draw_falls_to_one_step_and_one_process(steps, batch, bucket, lengths, seed):
+    params = TRAIN.model_copy(update={"steps": steps, "batch": batch, "bucket": bucket})
+
+    def shares(step, count):
+        samples = lengths.__getitem__
+        return [numbers(params, step, World(i, count), samples, seed) for i in range(count)]
+
+    whole = [list(shares(step, 1)[0]) for step in range(steps)]
+    assert sorted(n for step in whole for n in step) == list(range(steps * batch))
+    for step, mine in enumerate(whole):
+        for count in (2, 4):
+            parts = shares(step, count)
+            assert [n for part in parts for n in part] == mine
+            assert {len(part) for part in parts} == {batch // count}
+    if not bucket:
+        assert whole == [list(range(s * batch, (s + 1) * batch)) for s in range(steps)]
+        return
+    for first in range(0, steps, bucket):
+        pool = whole[first : first + bucket]
+        # These steps' draws without buckets; lengths of batches do not overlap.
+        assert sorted(n for step in pool for n in step) == list(
+            range(first * batch, (first + len(pool)) * batch)
+        )
+        spans = sorted((lengths[step[0]], lengths[step[-1]]) for step in pool)
+        assert [length for span in spans for length in span] == sorted(
+            length for span in spans for length in span
+        )
+
+
+def test_buckets_are_given_out_at_random():
+    params = TRAIN.model_copy(update={"steps": 40, "bucket": 40})
+    firsts = [
+        [numbers(params, step, World(), lambda draw: draw, seed)[0] // 8 for step in range(40)]
+        for seed in (0, 1)
+    ]
+    assert sorted(firsts[0]) == sorted(firsts[1]) == list(range(40))
+    assert firsts[0] != firsts[1]
+    assert sorted(firsts[0]) != firsts[0]
+
+
+class Lengths(Regression):
+    """A draw's row has 1 to 5 samples."""
+
+    def samples(self, draw):
+        return 1 + draw * 7 % 5
+
+    def batch(self, numbers):
+        lengths = torch.tensor([self.samples(draw) for draw in numbers])
+        rows = torch.stack(
+            [torch.randn(5, generator=torch.Generator().manual_seed(n)) for n in numbers]
+        )
+        waves = torch.where(torch.arange(5) < lengths[:, None], rows, 0.0)[:, : lengths.max()]
+        return Batch(waves, lengths, waves.sum(1).sin())
+
+    def loss(self, part):
+        waves = nn.functional.pad(part.waves, (0, 5 - part.waves.shape[1]))
+        return (self.model(waves).squeeze(-1) - part.targets).square().sum()
+
+
+def test_buckets_pad_less_and_a_killed_run_ends_the_same(tmp_path, capsys):
+    shares, ends = [], []
+    for bucket, killed in ((0, False), (1, False), (3, False), (3, True)):
+        params = TRAIN.model_copy(update={"bucket": bucket})
+        task = Lengths()
+        state = tmp_path / f"{bucket}.{killed}.pt"
+        if killed:
+            task.ranks = [0.0] * 2
+            with pytest.raises(IndexError):
+                train(task, params, 0, runner(), state, 0, "test")
+            task = Lengths()
+        capsys.readouterr()
+        train(task, params, 0, runner(), state, 0, "test")
+        said = re.search(r"test: ([\d.]+)% of the samples", capsys.readouterr().err)
+        shares.append(float(said[1]))
+        ends.append(weights(task))
+    assert shares[0] > shares[1] > shares[2]
+    assert equal(ends[2], ends[3])
+    assert not equal(ends[1], ends[2])
+
+
+def test_a_bucket_of_one_step_changes_the_order_of_a_batch_alone(tmp_path):
+    ends = []
+    for bucket in (0, 1):
+        task = Lengths()
+        params = TRAIN.model_copy(update={"bucket": bucket})
+        train(task, params, 0, runner(), tmp_path / f"{bucket}.pt", 0, "test")
+        ends.append(weights(task))
+    assert all(torch.allclose(ends[0][k], ends[1][k], atol=1e-5) for k in ends[0])
 
 
 def test_dropout_of_a_slice_does_not_depend_on_the_others(tmp_path):

@@ -41,6 +41,7 @@ NEURAL = Neural.model_validate(
             "steps": 2,
             "batch": 4,
             "slices": 1,
+            "bucket": 0,
             "optimiser": "adamw",
             "lr": 1e-3,
             "weight_decay": 0.0,
@@ -81,6 +82,13 @@ def test_short_utterances_are_repeated_to_one_length(task):
     for wave in batch.waves:
         starts = range(SAMPLE_RATE // 4, SAMPLE_RATE * 3 // 2)
         assert any(torch.equal(wave[n : n + 1000], wave[:1000]) for n in starts)
+
+
+@pytest.mark.parametrize("changes", [{}, {"short": "keep"}, {"short": "keep", "crop_seconds": 0.7}])
+def test_the_length_of_a_crop_is_known_before_it_is_read(task, changes):
+    made = task(NEURAL.model_copy(update=changes))
+    told = [made.samples(draw) for draw in range(8)]
+    assert told == made.batch(range(8)).lengths.tolist()
 
 
 def test_crops_start_at_the_beginning_or_anywhere(task):

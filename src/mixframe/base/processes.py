@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +36,8 @@ class World:
         """Whether this process writes the files."""
         return self.index == 0
 
-    def share(self, items: range) -> range:
-        """Return this process's contiguous part of a range whose length `count` divides."""
+    def share(self, items: Sequence[int]) -> Sequence[int]:
+        """Return this process's contiguous part of numbers whose count `count` divides."""
         size = len(items) // self.count
         return items[self.index * size : (self.index + 1) * size]
 

@@ -45,7 +45,7 @@ class AttackedTask(UtteranceTask):
         encoder: Any = model.backbone.model
         encoder.feature_extractor._requires_grad = False
 
-    def batch(self, numbers: range) -> Batch:
+    def batch(self, numbers: Sequence[int]) -> Batch:
         """Return crops as they are; targets (B, 2) int64: class, and draw if it is attacked."""
         waves, classes = self._crops(numbers)
         raw, lengths = padded([torch.from_numpy(wave) for wave in waves], scale=False)

@@ -72,7 +72,7 @@ class FrameLabelTask(UtteranceTask):
         self._head = head
         self._parts = spoofed_parts(train)
 
-    def batch(self, numbers: range) -> Batch:
+    def batch(self, numbers: Sequence[int]) -> Batch:
         """Return crops; targets (B, 1 + T) int64: the class of the utterance, then its frames'."""
         batch = super().batch(numbers)
         labels = [torch.from_numpy(self._frame_labels(draw)) for draw in numbers]
@@ -82,8 +82,7 @@ class FrameLabelTask(UtteranceTask):
     def _frame_labels(self, draw: int) -> Labels:
         """Return the labels of the crop that `UtteranceTask.batch` takes at this draw."""
         item = int(self._order[draw])
-        longest = int(self._params.crop_seconds * SAMPLE_RATE)
-        start, length = crop(self._samples[item], longest, self._seed, draw)
+        start, length = crop(self._samples[item], self._longest, self._seed, draw)
         if self._params.crop == "first":
             start = 0
         return labels_of_crop(self._parts[item], start, length, self.model.backbone.grid)

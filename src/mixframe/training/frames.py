@@ -68,7 +68,11 @@ class FrameTask:
         n_draws = params.train.steps * params.train.batch
         self._order = draws(len(train), n_draws, seed)
 
-    def batch(self, numbers: range) -> Batch:
+    def samples(self, draw: int) -> int:
+        """See `mixframe.training.loop.Task`."""
+        return self._train[self._order[draw]].n_samples
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
         """Return the utterances of some draws with frame labels, or with utterance labels."""
         recipes = [self._train[self._order[n]] for n in numbers]
         batch, _ = frame_batch(recipes, self.model.backbone, self._read)

@@ -5,7 +5,7 @@ of the slices of a batch (`mixframe.training.runner`) are added in the order of 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -36,7 +36,10 @@ class Task(Protocol):
     def model(self) -> nn.Module:
         """The module whose trainable parameters are optimised."""
 
-    def batch(self, numbers: range) -> Batch:
+    def samples(self, draw: int) -> int:
+        """Return how long the utterance of a draw is in its batch, without padding."""
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
         """Return the utterances drawn at these numbers, counted from 0 over all steps."""
 
     def weight(self, batch: Batch) -> float:
@@ -90,7 +93,7 @@ def train(
     Args:
         average: the weights are the mean over this many best validations; 0 takes the last ones.
         state: file of the checkpoint from which a killed run goes on.
-        seed: of dropout.
+        seed: of dropout, and of which step gets which bucket.
         what: title of the progress bar.
         patience: training ends after this many validations without a better one; 0 = never.
 
@@ -106,13 +109,15 @@ def train(
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[params.optimiser]
     fused = True if runner.device.type == "cuda" else None
     optimiser = kind(weights, lr=params.lr, weight_decay=params.weight_decay, fused=fused)
-    check_gradients(task, params, runner, names, weights)
+    check_gradients(task, params, runner, names, weights, seed)
     world.wait()
     first, rows, losses, best = _resume(state, model, optimiser)
     if first:
         log(f"{what}: going on from step {first} of {params.steps}")
     parts = prefetch(
-        lambda step: _part(task, params, runner, step), range(first, params.steps), runner.workers
+        lambda step: _part(task, params, runner, step, seed),
+        range(first, params.steps),
+        runner.workers,
     )
     unread: list[Tensor] = []
     samples = padded = 0
@@ -162,9 +167,24 @@ def train(
     return Outcome(rows, [int(rank[-1]) for rank, _ in best] if average else [params.steps])
 
 
-def numbers(params: Train, step: int, world: World) -> range:
-    """Return the numbers of the draws of a step that fall to this process."""
-    return world.share(range(step * params.batch, (step + 1) * params.batch))
+def numbers(
+    params: Train, step: int, world: World, samples: Callable[[int], int], seed: int
+) -> Sequence[int]:
+    """Return the numbers of the draws of a step that fall to this process.
+
+    Args:
+        samples: how long the utterance of a draw is.
+        seed: of which step of a bucket gets which of its batches.
+    """
+    if not params.bucket:
+        return world.share(range(step * params.batch, (step + 1) * params.batch))
+    at = step % params.bucket
+    first = step - at
+    steps = min(params.bucket, params.steps - first)
+    drawn = range(first * params.batch, (first + steps) * params.batch)
+    by_length = sorted(drawn, key=lambda draw: (samples(draw), draw))
+    batch = int(np.random.default_rng([seed, 5, first]).permutation(steps)[at])
+    return world.share(by_length[batch * params.batch : (batch + 1) * params.batch])
 
 
 def learning_rate(params: Train, step: int) -> float:
@@ -182,7 +202,12 @@ def learning_rate(params: Train, step: int) -> float:
 
 
 def check_gradients(
-    task: Task, params: Train, runner: Runner, names: Sequence[str], weights: Sequence[Tensor]
+    task: Task,
+    params: Train,
+    runner: Runner,
+    names: Sequence[str],
+    weights: Sequence[Tensor],
+    seed: int,
 ) -> None:
     """Check on the first batch that every trainable parameter is reached by the loss.
 
@@ -200,7 +225,7 @@ def check_gradients(
     with torch.no_grad():
         for weight in moved:
             weight.add_(torch.randn(weight.shape, generator=generator).to(weight) * 1e-2)
-    part = _part(task, params, runner, 0)
+    part = _part(task, params, runner, 0, seed)
     _, gradients = _gradients(task, part, runner, weights, (0, 0))
     with torch.no_grad():
         for weight, value in zip(moved, kept, strict=True):
@@ -229,8 +254,8 @@ class _Part:
     padded: int
 
 
-def _part(task: Task, params: Train, runner: Runner, step: int) -> _Part:
-    batch = task.batch(numbers(params, step, runner.world))
+def _part(task: Task, params: Train, runner: Runner, step: int, seed: int) -> _Part:
+    batch = task.batch(numbers(params, step, runner.world, task.samples, seed))
     slices = batch.slices(params.slices // runner.world.count)
     padded = sum(part.waves.numel() for part in slices)
     return _Part(

@@ -126,7 +126,17 @@ class MaskedTask:
         n_draws = params.train.steps * params.train.batch
         self._order = draws(len(train.refs), n_draws, seed)
 
-    def batch(self, numbers: range) -> Batch:
+    @property
+    def _longest(self) -> int:
+        """Most samples of a crop, all of which lie in its frames."""
+        grid = self._backbone.grid
+        return grid.n_samples(grid.n_frames(int(self._params.crop_seconds * SAMPLE_RATE)))
+
+    def samples(self, draw: int) -> int:
+        """See `mixframe.training.loop.Task`."""
+        return min(self._train.samples[self._order[draw]], self._longest)
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
         """Return the crops of some draws, their cluster targets and which frames are masked."""
         return self._batch(self._train, [(int(self._order[n]), n) for n in numbers], self._seed)
 
@@ -138,11 +148,10 @@ class MaskedTask:
     ) -> Batch:
         """Return crops of utterances, each drawn by its number and the number of the draw."""
         grid = self._backbone.grid
-        longest = grid.n_samples(grid.n_frames(int(self._params.crop_seconds * SAMPLE_RATE)))
         waves, wanted, masks = [], [], []
         for item, draw in drawn:
             # Crops start on a frame, so that the targets of the whole utterance stay right.
-            start, length = crop(source.samples[item], longest, seed, draw)
+            start, length = crop(source.samples[item], self._longest, seed, draw)
             start -= start % grid.hop
             waves.append(self._read(source.refs[item], start, length))
             n_frames, first = grid.n_frames(length), start // grid.hop

@@ -19,6 +19,9 @@ class Train(Section):
         batch: utterances a step.
         slices: equal parts of a batch whose gradients are summed; they bound memory and, on a CPU,
             run on several threads. The number of threads never changes a result, this may.
+        bucket: steps that share their draws out among them by length, so that little is padded;
+            which of them gets the short ones is drawn. 1 sorts within each batch; 0 leaves
+            batches as they are drawn.
         optimiser: adamw decays weights by themselves (Loshchilov and Hutter, 2019); adam adds the
             decay to the gradient, as torch.optim.Adam does, so that it is not scaled by lr alone.
         lr: peak learning rate.
@@ -34,6 +37,7 @@ class Train(Section):
     steps: Positive
     batch: Positive
     slices: Positive
+    bucket: Count
     optimiser: Literal["adamw", "adam"]
     lr: Above0
     weight_decay: AtLeast0

@@ -1,5 +1,7 @@
 """Fine-tuning: bona fide against spoof, an utterance at a time."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -63,24 +65,34 @@ class UtteranceTask:
         n_draws = params.train.steps * params.train.batch
         self._order = draws(len(train), n_draws, seed)
 
-    def batch(self, numbers: range) -> Batch:
+    @property
+    def _longest(self) -> int:
+        """Most samples of a crop."""
+        return int(self._params.crop_seconds * SAMPLE_RATE)
+
+    def samples(self, draw: int) -> int:
+        """See `mixframe.training.loop.Task`."""
+        if self._params.short == "tile":
+            return self._longest
+        return min(self._samples[self._order[draw]], self._longest)
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
         """Return crops of the utterances of some draws with their classes."""
         waves, classes = self._crops(numbers)
         padded, lengths = pad(waves, self.model.backbone)
         return Batch(padded, lengths, classes)
 
-    def _crops(self, numbers: range) -> tuple[list[Waveform], Tensor]:
+    def _crops(self, numbers: Sequence[int]) -> tuple[list[Waveform], Tensor]:
         """Return the crops of some draws, (n_i,) each, and their (B,) classes."""
-        longest = int(self._params.crop_seconds * SAMPLE_RATE)
         waves, items = [], []
         for draw in numbers:
             item = int(self._order[draw])
-            start, length = crop(self._samples[item], longest, self._seed, draw)
+            start, length = crop(self._samples[item], self._longest, self._seed, draw)
             if self._params.crop == "first":
                 start = 0
             wave = self._read(self._refs[item], start, length)
             if self._params.short == "tile":
-                wave = np.resize(wave, longest)
+                wave = np.resize(wave, self._longest)
             rng = np.random.default_rng([self._seed, 3, draw])
             waves.append(self._params.augment.apply(wave, rng))
             items.append(item)
