@@ -3,6 +3,7 @@
 import copy
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -352,7 +353,8 @@ def test_every_draw_falls_to_one_step_and_one_process(steps, batch, bucket, leng
         assert sorted(n for step in pool for n in step) == list(
             range(first * batch, (first + len(pool)) * batch)
         )
-        spans = sorted((lengths[step[0]], lengths[step[-1]]) for step in pool)
+        assert all(lengths[a] >= lengths[b] for step in pool for a, b in pairwise(step))
+        spans = sorted((lengths[step[-1]], lengths[step[0]]) for step in pool)
         assert [length for span in spans for length in span] == sorted(
             length for span in spans for length in span
         )

@@ -16,7 +16,7 @@ class Compute(Section):
         threads: slices of a batch computed at once on a CPU; 0 for all cores.
         workers: processes or threads that prepare data; 0 for all cores.
         keep_utterances: decoded utterances kept in memory while training; 0 keeps none.
-        isa: pinned keeps to AVX2, so that other processors give the same bytes
+        isa: pinned keeps to AVX2, so that processors of one maker give the same bytes
             (`mixframe.base.isa`); native lets libraries choose, which changes results, and the
             card of each system says so.
     """

@@ -172,6 +172,8 @@ def numbers(
 ) -> Sequence[int]:
     """Return the numbers of the draws of a step that fall to this process.
 
+    Those of a bucket are sorted, long ones first: slices computed side by side end together then.
+
     Args:
         samples: how long the utterance of a draw is.
         seed: of which step of a bucket gets which of its batches.
@@ -182,7 +184,7 @@ def numbers(
     first = step - at
     steps = min(params.bucket, params.steps - first)
     drawn = range(first * params.batch, (first + steps) * params.batch)
-    by_length = sorted(drawn, key=lambda draw: (samples(draw), draw))
+    by_length = sorted(drawn, key=lambda draw: (-samples(draw), draw))
     batch = int(np.random.default_rng([seed, 5, first]).permutation(steps)[at])
     return world.share(by_length[batch * params.batch : (batch + 1) * params.batch])
 
