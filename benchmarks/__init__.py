@@ -2,6 +2,7 @@
 
 import os
 
-from mixframe.base import isa
+from mixframe.base import isa, memory
 
 isa.pin(os.environ)
+memory.keep()

@@ -8,15 +8,15 @@ sides take turns and compute on the same utterances, each in a process of its ow
 measures its memory:
 
 ours: `loop.train` or `scoring.score`, with what the presets for published encoders say; dropout is
-off, with which slices could not run side by side on a CPU.
+off, with which slices could not run side by side on a CPU. A CPU that cannot multiply in bf16, or
+is held to AVX2 (`--one lora ours` by itself), trains in fp32.
 plain: `AutoModel`, peft and a torch optimiser in fp32; training crops, zero-padded, of 64,600
 samples; for scoring batches in the order of the trials, zero-padded. The weights of the
 convolutions are frozen, yet gradients pass through them, as transformers has it unless
 `freeze_feature_encoder` is called.
 careful: the plain loop with that call; for scoring one utterance after another, without padding.
-pinned: ours on the instructions to which the demo is held (`base.isa`).
 
-On a GPU ours trains in bf16, as those presets say; batches are larger, and memory is the GPU's.
+On a GPU batches are larger, and memory is the GPU's.
 """
 
 import argparse
@@ -63,7 +63,7 @@ PRESET, SYSTEM = "asvspoof2019la_mfpt", "mfpt"
 CROP = 64_600
 WORKS = "lora", "posttrain", "score"
 GPU = torch.cuda.is_available()
-SIDES = ("plain", "careful", "ours") if GPU else ("plain", "careful", "pinned", "ours")
+SIDES = "plain", "careful", "ours"
 DEVICE = torch.device("cuda" if GPU else "cpu")
 QUICK = Wav2Vec2Config(
     hidden_size=32,
@@ -84,7 +84,7 @@ class Size:
     Attributes:
         config: of the encoder.
         batch: utterances a step, or a batch of the plain loop that scores.
-        slices: of our batches; on a CPU those of one utterance have no padding.
+        slices: of our batches.
         utterances: of the corpus; each side goes through it once while time is taken.
         longest: seconds of the longest utterance.
     """
@@ -99,9 +99,9 @@ class Size:
 def size(model: str, quick: bool) -> Size:
     """Return what is computed: little on a CPU, less for a test."""
     if quick:
-        return Size(QUICK, 4, 4, 4, 1.5)
+        return Size(QUICK, 4, 2, 4, 1.5)
     config = published_config(model)
-    return Size(config, 16, 1, 256, 6.0) if GPU else Size(config, 4, 4, 8, 6.0)
+    return Size(config, 16, 1, 256, 6.0) if GPU else Size(config, 4, 2, 8, 6.0)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Bench:
             "warmup": 1,
             "evaluate_every": self.steps,
             "checkpoint_every": 3 * self.steps,
-            "precision": "bf16" if GPU else "fp32",
+            "precision": "bf16" if GPU or _multiplies_bf16() else "fp32",
         }
         return section.model_copy(update=changes)
 
@@ -181,6 +181,10 @@ class Timed:
         """Note the time."""
         self.at.append(_now())
         return Validation((0.0,), {})
+
+
+def _multiplies_bf16() -> bool:
+    return isa.current() == "native" and torch.cpu._is_amx_tile_supported()
 
 
 def _now() -> float:
@@ -335,10 +339,7 @@ def measure(work: str, side: str, model: str, quick: bool) -> dict[str, float]:
     rng = np.random.default_rng(0)
     samples = (rng.uniform(1.0, wanted.longest, wanted.utterances) * SAMPLE_RATE).astype(int)
     bench = Bench(wanted, read_preset(PRESET), samples.tolist())
-    if side in ("ours", "pinned"):
-        seconds = ours(work, bench)
-    else:
-        seconds = plain(work, bench, side == "careful")
+    seconds = ours(work, bench) if side == "ours" else plain(work, bench, side == "careful")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10
     if GPU:
         peak = torch.cuda.max_memory_allocated()
@@ -346,12 +347,10 @@ def measure(work: str, side: str, model: str, quick: bool) -> dict[str, float]:
 
 
 def child(work: str, side: str, arguments: list[str]) -> dict[str, float]:
-    """Measure in a process of its own; that of one side is held to an instruction set."""
+    """Measure in a process of its own, whose libraries choose their code by the processor."""
     command = [sys.executable, "-m", "benchmarks.throughput", "--one", work, side, *arguments]
-    environment = dict(os.environ)
-    if side != "pinned":
-        environment = {k: v for k, v in environment.items() if k not in isa.PINS}
-        environment[isa.NATIVE] = "native"
+    environment = {k: v for k, v in os.environ.items() if k not in isa.PINS}
+    environment[isa.NATIVE] = "native"
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     if run.returncode:
         sys.exit(run.stderr)

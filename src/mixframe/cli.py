@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import click
 
 from mixframe import __version__
-from mixframe.base import isa
+from mixframe.base import isa, memory
 from mixframe.base.errors import REFUSALS, MixframeError
 from mixframe.base.imports import importing
 from mixframe.base.progress import is_main
@@ -117,6 +117,7 @@ class Commands(click.Group):
         """Run a command; a MixframeError becomes a message on standard error."""
         os.environ.update(ENVIRONMENT)
         isa.pin(os.environ)
+        memory.keep()
         try:
             return super().invoke(ctx)
         except MixframeError as error:

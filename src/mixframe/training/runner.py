@@ -3,7 +3,6 @@
 On a CPU each slice of a batch is computed by one thread, single-threaded inside.
 """
 
-import ctypes
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +18,6 @@ from mixframe.base.folders import STATE
 from mixframe.base.processes import join
 from mixframe.models.norms import SLICE_INDEX
 from mixframe.training.data import Batch
-
-# Of glibc's malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 class FreeGpu:
@@ -41,18 +37,6 @@ class FreeGpu:
                 continue
             self.index = index
             return
-
-
-def _keep_memory() -> None:
-    """Let glibc keep what is freed, where there is a glibc.
-
-    A batch wants as much as the one before it; giving it back and getting it again page by page
-    takes a fifth of the time of scoring.
-    """
-    keep = getattr(ctypes.CDLL(None), "mallopt", None)
-    if keep is not None:
-        for option, n_bytes in ((M_MMAP_THRESHOLD, 2**25), (M_TRIM_THRESHOLD, 2**30)):
-            keep(option, n_bytes)
 
 
 def multiply_in(precision: str) -> None:
@@ -93,7 +77,6 @@ class Runner:
         self.sequential = use_cuda or sequential
         self.threads = 1 if self.sequential else wide.threads
         self.workers = wide.workers
-        _keep_memory()
         # Parallelism inside an operator would make sums depend on the number of threads.
         torch.set_num_threads(1)
         # As use_deterministic_algorithms, which imports torch's compiler to tell it.
