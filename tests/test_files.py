@@ -110,6 +110,18 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_a_full_disk_is_named_whatever_the_writer_says_of_it(tmp_path, monkeypatch, full):
+    free = 2**19 if full else 2**30
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": free})())
+    expected = (MixframeError, "no space left") if full else (RuntimeError, "unexpected pos")
+    with pytest.raises(expected[0], match=expected[1]), atomic_path(tmp_path / "state.pt") as file:
+        file.write_text("half")
+        # As torch.save says it.
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 318400")
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_errors_of_the_system_are_passed_on(tmp_path):
     with pytest.raises(PermissionError), atomic_path(tmp_path / "x"):
         raise PermissionError

@@ -46,18 +46,29 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except MixframeError:
+        raise
+    except Exception as error:
+        if _is_of_full_disk(error, path.parent):
             raise MixframeError(
                 f"{path}: no space left on the disk of {path.parent} "
                 f"({free_bytes(path.parent) / 2**20:.0f} MiB free); nothing was written"
             ) from error
-        raise_refused(error, str(path))
+        if isinstance(error, OSError):
+            raise_refused(error, str(path))
+        raise
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         if handle is not None:
             os.close(handle)
+
+
+def _is_of_full_disk(error: Exception, folder: Path) -> bool:
+    """Return whether a full disk made a writer fail: torch and safetensors have own errors then."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno == errno.ENOSPC
+    return free_bytes(folder) < 2**20
 
 
 def temporary_file(path: Path, folder: Path) -> tuple[int, Path]:
