@@ -26,7 +26,6 @@ TRAIN = Train(
     steps=2,
     batch=4,
     slices=2,
-    bucket=0,
     optimiser="adamw",
     lr=0.01,
     weight_decay=0.0,

@@ -57,9 +57,7 @@ FAMILIES = {
 def lora(rank):
     head = {"kind": "pooled", "layers": "weighted", "pooling": "attentive", "hidden": 8}
     targets = ["q_proj", "v_proj"]
-    train = dict.fromkeys(
-        ("steps", "batch", "slices", "bucket", "evaluate_every", "checkpoint_every"), 1
-    )
+    train = dict.fromkeys(("steps", "batch", "slices", "evaluate_every", "checkpoint_every"), 1)
     rates = {"lr": 0.1, "weight_decay": 0.0, "warmup": 0, "clip_norm": 0.0}
     return Neural.model_validate(
         {

@@ -25,7 +25,6 @@ TRAIN = Train(
     steps=12,
     batch=8,
     slices=4,
-    bucket=0,
     optimiser="adamw",
     lr=0.05,
     weight_decay=0.01,

@@ -41,7 +41,6 @@ NEURAL = Neural.model_validate(
             "steps": 2,
             "batch": 4,
             "slices": 1,
-            "bucket": 0,
             "optimiser": "adamw",
             "lr": 1e-3,
             "weight_decay": 0.0,

@@ -20,8 +20,8 @@ class Train(Section):
         slices: equal parts of a batch whose gradients are summed; they bound memory and, on a CPU,
             run on several threads. The number of threads never changes a result, this may.
         bucket: steps that share their draws out among them by length, so that little is padded;
-            which of them gets the short ones is drawn. 1 sorts within each batch; 0 leaves
-            batches as they are drawn.
+            which of them gets the short ones is drawn. 1 sorts within each batch; 0, also where
+            the key is left out, leaves batches as they are drawn.
         optimiser: adamw decays weights by themselves (Loshchilov and Hutter, 2019); adam adds the
             decay to the gradient, as torch.optim.Adam does, so that it is not scaled by lr alone.
         lr: peak learning rate.
@@ -37,7 +37,7 @@ class Train(Section):
     steps: Positive
     batch: Positive
     slices: Positive
-    bucket: Count
+    bucket: Count = Field(0, exclude_if=lambda steps: steps == 0)
     optimiser: Literal["adamw", "adam"]
     lr: Above0
     weight_decay: AtLeast0
