@@ -62,7 +62,9 @@ def started(
     for command in commands:
         (folder / command).write_text(f"#!{sys.executable} -IS\n{client}", encoding="utf-8")
         (folder / command).chmod(0o755)
-    variables |= {"PYTORCH_NVML_BASED_CUDA_CHECK": "1", "MALLOC_ARENA_MAX": "1"}
+    # Of the imports' threads as well, see `mixframe.base.memory`.
+    arena = {"MALLOC_ARENA_MAX": "1"}
+    variables = {**variables, **arena, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
     variables.pop("PYTHONPATH", None)
     isa.pin(variables)
     server = subprocess.Popen(
