@@ -39,7 +39,7 @@ def tiny(preset, kinds, url, encoder):
     """Return a published preset with tiny training and a random encoder from a folder."""
     values = yaml.safe_load((ROOT / "presets" / f"{preset}.yaml").read_text())
     values["download"], values["protocol"] = corpus_sections(preset, kinds, url)
-    values["compute"] |= {"device": "cpu", "workers": 1}
+    values["compute"] |= {"device": "cpu", "workers": 1, "isa": "pinned"}
     values["pretrain"] = {"kind": "folder", "path": str(encoder)}
     for sections in (values["posttrain"], values["finetune"]):
         for section in sections.values():
