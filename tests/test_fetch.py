@@ -378,6 +378,13 @@ def test_answers_that_cannot_be_are_named(
     assert not (tmp_path / "a.tar").exists()
 
 
+def test_what_a_server_sent_is_not_repeated_at_length(answers: Answers, tmp_path: Path) -> None:
+    answers.head = b"A" * 30_000 + b"\r\n\r\n"
+    with pytest.raises(MixframeError, match="the connection was cut \\(AAA") as caught:
+        fetch.download(answers.url, tmp_path / "a.tar", SHA256, pause=0, attempts=1)
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize(
     "mark", [b"", b"{", b"null", b'["url"]', b'{"url": 1, "validator": 2}', b"\xff\xfe", b"{}"]
 )

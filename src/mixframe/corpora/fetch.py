@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CHUNK = 128 * 1024
 TIMEOUTS = (10.0, 60.0)
 """Seconds to connect, and between two pieces of data."""
+LONGEST = 500
+"""Characters of what a library says of an answer: it may repeat all that a server sent."""
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP statuses that mean "later", not "never"."""
 HEX_DIGITS = {"sha256": 64, "md5": 32}
@@ -194,7 +196,7 @@ class _Transfer:
         except ValueError as error:
             # Addresses, of redirections too, and headers that cannot be.
             raise self.failed(
-                f"not a request that can be made, or no answer that can be used ({error})"
+                f"not a request that can be made, or no answer that can be used ({_said(error)})"
             ) from error
         except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
             # A ConnectionError around a ProtocolError is a connection that broke; any other is one
@@ -205,7 +207,7 @@ class _Transfer:
                 raise _CutError(f"no connection ({_innermost(error)})", connected=False) from error
             raise _CutError(f"the connection was cut ({_innermost(error)})") from error
         except requests.RequestException as error:
-            raise self.failed(f"not a request that can be made ({error})") from error
+            raise self.failed(f"not a request that can be made ({_said(error)})") from error
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise MixframeError(f"{self.part}: cannot be written ({error})") from error
@@ -323,5 +325,11 @@ def _innermost(error: BaseException) -> str:
         reason = getattr(error, "reason", None)
         inner = reason if isinstance(reason, BaseException) else error.__context__
         if inner is None:
-            return str(error) or type(error).__name__
+            return _said(error)
         error = inner
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says, up to a length."""
+    text = str(error) or type(error).__name__
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
