@@ -1,5 +1,6 @@
 """Sections of a preset that say how models are trained, and what is trained."""
 
+from operator import not_
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -37,7 +38,7 @@ class Train(Section):
     steps: Positive
     batch: Positive
     slices: Positive
-    bucket: Count = Field(0, exclude_if=lambda steps: steps == 0)
+    bucket: Count = Field(0, exclude_if=not_)
     optimiser: Literal["adamw", "adam"]
     lr: Above0
     weight_decay: AtLeast0
