@@ -199,6 +199,8 @@ def ours(work: str, bench: Bench) -> float:
     if work == "score":
         section = bench.neural()
         detector = Detector(bench.backbone(), section.adapter, section.head, 0)
+        if preset.score.merge:
+            detector.merge()
         runner = Runner(preset.compute)
         detector.to(runner.device).eval()
         heard, refs = window(section, preset.score), manifest.refs(rows)

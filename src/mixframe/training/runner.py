@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
@@ -115,7 +116,9 @@ class Runner:
             with torch.inference_mode():
                 return function(part).to("cpu", non_blocking=True)
 
-        results = self._map(one, [self.ready(batch) for batch in batches], "fp32")
+        # Weights that are computed from others, as those of weight norm, are computed once.
+        with parametrize.cached():
+            results = self._map(one, [self.ready(batch) for batch in batches], "fp32")
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return results

@@ -76,7 +76,8 @@ def score(
     groups = length_batches(padded, heard.batch, equal, heard.together)
     # Several processes take turns: shares of similar length, and batches as one process has them.
     groups = groups[run.world.index :: run.world.count]
-    chunks = [groups[i : i + CHUNK] for i in range(0, len(groups), CHUNK)]
+    # The longest of a chunk come first, so that threads which share it end together.
+    chunks = [groups[i : i + CHUNK][::-1] for i in range(0, len(groups), CHUNK)]
     scores = np.zeros(len(refs))
     for chunk in progress(chunks, len(chunks), what, "chunks") if what else chunks:
         batches = []
