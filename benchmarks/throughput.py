@@ -61,6 +61,7 @@ from mixframe.training.utterances import UtteranceTask
 
 PRESET, SYSTEM = "asvspoof2019la_mfpt", "mfpt"
 CROP = 64_600
+SPREAD = "{:.2f} ({:.2f} to {:.2f})"
 WORKS = "lora", "posttrain", "score"
 GPU = torch.cuda.is_available()
 SIDES = "plain", "careful", "ours"
@@ -369,7 +370,7 @@ def compare(work: str, turns: int, arguments: list[str]) -> dict[str, Any]:
     rates = {side: [m["utterances_per_second"] for m in taken[side]] for side in SIDES}
     return {
         "utterances_per_second": {side: _spread(rates[side]) for side in SIDES},
-        "peak_gib": {side: max(m["peak_gib"] for m in taken[side]) for side in SIDES},
+        "peak_gib": {side: _spread([m["peak_gib"] for m in taken[side]]) for side in SIDES},
         "ours_over": {
             side: _spread([a / b for a, b in zip(rates["ours"], rates[side], strict=True)])
             for side in SIDES[:-1]
@@ -399,10 +400,9 @@ def main() -> None:
     print("| work | side | utterances/s | ours is faster by | peak GiB |\n|---|---|---|---|---|")
     for work, found in figures.items():
         for side in SIDES:
-            rate = "{:.2f} ({:.2f} to {:.2f})".format(*found["utterances_per_second"][side])
-            ratio = found["ours_over"].get(side)
-            shown = "{:.2f} ({:.2f} to {:.2f})".format(*ratio) if ratio else ""
-            print(f"| {work} | {side} | {rate} | {shown} | {found['peak_gib'][side]:.1f} |")
+            columns = [found["utterances_per_second"], found["ours_over"], found["peak_gib"]]
+            shown = [SPREAD.format(*f[side]) if side in f else "" for f in columns]
+            print(f"| {work} | {side} | {' | '.join(shown)} |")
     print(json.dumps({"device": str(DEVICE), "torch": torch.__version__, **figures}))
 
 

@@ -35,8 +35,8 @@ def test_sides_take_turns_and_the_table_has_medians_and_ranges(monkeypatch, caps
     assert order == [*sides, *sides[::-1], *sides]
     *table, last = capsys.readouterr().out.splitlines()
     assert table[2:] == [
-        "| score | plain | 2.00 (1.00 to 4.00) | 2.00 (1.00 to 4.00) | 3.0 |",
-        "| score | careful | 2.00 (2.00 to 2.00) | 2.00 (2.00 to 2.00) | 3.0 |",
-        "| score | ours | 4.00 (4.00 to 4.00) |  | 3.0 |",
+        "| score | plain | 2.00 (1.00 to 4.00) | 2.00 (1.00 to 4.00) | 2.00 (1.00 to 3.00) |",
+        "| score | careful | 2.00 (2.00 to 2.00) | 2.00 (2.00 to 2.00) | 2.00 (1.00 to 3.00) |",
+        "| score | ours | 4.00 (4.00 to 4.00) |  | 2.00 (1.00 to 3.00) |",
     ]
     assert json.loads(last)["score"]["ours_over"]["plain"] == [2.0, 1.0, 4.0]

@@ -194,6 +194,56 @@ def test_dev_scores_are_those_of_scoring_whatever_precision_trains(
     assert curves["fp32"] != curves["bf16"]
 
 
+class Kept:
+    """A tensor kept for a backward pass; `now` is the bytes of all."""
+
+    now = 0
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+        Kept.now += tensor.nbytes
+
+    def __del__(self):
+        Kept.now -= self.tensor.nbytes
+
+
+@pytest.mark.parametrize(
+    ("adapter", "dropout"),
+    [
+        ({"kind": "full", "freeze": "none"}, 0.0),
+        ({"kind": "full", "freeze": "none"}, 0.1),
+        ({"kind": "lora", "rank": 2, "alpha": 4, "dropout": 0.1, "targets": ["q_proj"]}, 0.0),
+    ],
+)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_recomputed_layers_train_to_the_same_bytes_and_keep_less(
+    encoder_folder, make_manifest, tmp_path, monkeypatch, adapter, dropout, precision
+):
+    table = make_manifest({"train": 4, "dev": 4})
+    # What is kept is seen by the thread that computes.
+    compute = Compute(
+        device="cpu", processes=1, threads=1, workers=1, keep_utterances=0, isa="pinned"
+    )
+    work = Work(encoder_folder, Encoder(dropout=dropout), SCORING, compute, 1, "test")
+    files, kept = {}, {}
+    backward = torch.autograd.grad
+
+    def grad(*args, **kwargs):
+        kept[again] = Kept.now
+        return backward(*args, **kwargs)
+
+    monkeypatch.setattr(torch.autograd, "grad", grad)
+    for again in (False, True):
+        train = {**NEURAL.train.model_dump(), "precision": precision, "recompute": again}
+        params = Neural.model_validate({**NEURAL.model_dump(), "adapter": adapter, "train": train})
+        folder = tmp_path / str(again)
+        with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+            params.fit(work, table, tmp_path / f"{again}.pt").save(folder)
+        files[again] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert files[True] == files[False]
+    assert kept[True] < kept[False] / 2
+
+
 FGFM = read_preset("smoke", Path(__file__).parents[2]).finetune["conformer_fgfm"].head.model_dump()
 
 

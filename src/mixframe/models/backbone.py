@@ -304,6 +304,13 @@ def preprocessor_config(normalise: bool, rate: int) -> dict[str, Any]:
     }
 
 
+def recompute_layers(model: nn.Module) -> None:
+    """Have the encoders in a model keep only the input of each layer for the backward pass."""
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            module.activation_checkpointing_enable({"use_reentrant": False})
+
+
 def freeze(backbone: Backbone, part: LowerPart) -> None:
     """Train the encoder but for a lower part of it, which keeps its weights.
 

@@ -20,6 +20,7 @@ from mixframe.base.files import atomic_path
 from mixframe.base.processes import World
 from mixframe.base.progress import log, progress
 from mixframe.base.tensors import first_line
+from mixframe.models.backbone import recompute_layers
 from mixframe.models.norms import update_running_statistics
 from mixframe.training.data import Batch, prefetch
 from mixframe.training.params import Train
@@ -102,6 +103,8 @@ def train(
     """
     model, world = task.model.to(runner.device), runner.world
     params.share(world.count, what)
+    if params.recompute:
+        recompute_layers(model)
     names = [n for n, p in model.named_parameters() if p.requires_grad]
     weights = [p for p in model.parameters() if p.requires_grad]
     if not weights:

@@ -33,6 +33,9 @@ class Train(Section):
         checkpoint_every: steps between checkpoints from which a killed run resumes.
         precision: bf16 trains under autocast, tf32 lets a GPU round the factors of products and
             convolutions; validations are computed in fp32, as scores are.
+        recompute: whether the backward pass computes each layer of the encoder once more, of which
+            nothing is then kept but its input (gradient checkpointing; Chen et al., 2016): less
+            memory, more time, the same results. False where the key is left out.
     """
 
     steps: Positive
@@ -48,6 +51,7 @@ class Train(Section):
     evaluate_every: Positive
     checkpoint_every: Positive
     precision: Literal["fp32", "tf32", "bf16"]
+    recompute: bool = Field(False, exclude_if=not_)
 
     @property
     def validations(self) -> int:
