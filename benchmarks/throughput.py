@@ -8,8 +8,7 @@ sides take turns and compute on the same utterances, each in a process of its ow
 measures its memory:
 
 ours: `loop.train` or `scoring.score`, with what the presets for published encoders say; dropout is
-off, with which slices could not run side by side on a CPU. A CPU that cannot multiply in bf16, or
-is held to AVX2 (`--one lora ours` by itself), trains in fp32.
+off, with which slices could not run side by side on a CPU.
 plain: `AutoModel`, peft and a torch optimiser in fp32; training crops, zero-padded, of 64,600
 samples; for scoring batches in the order of the trials, zero-padded. The weights of the
 convolutions are frozen, yet gradients pass through them, as transformers has it unless
@@ -154,7 +153,7 @@ class Bench:
             "warmup": 1,
             "evaluate_every": self.steps,
             "checkpoint_every": 3 * self.steps,
-            "precision": "bf16" if GPU or _multiplies_bf16() else "fp32",
+            "precision": "bf16",
         }
         return section.model_copy(update=changes)
 
@@ -182,10 +181,6 @@ class Timed:
         """Note the time."""
         self.at.append(_now())
         return Validation((0.0,), {})
-
-
-def _multiplies_bf16() -> bool:
-    return isa.current() == "native" and torch.cpu._is_amx_tile_supported()
 
 
 def _now() -> float:

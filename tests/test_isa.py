@@ -107,7 +107,8 @@ def test_no_pin_where_the_processor_cannot(monkeypatch):
 
 
 @needs_avx2
-def test_a_preset_that_wants_native_starts_the_stage_anew_without_the_pins(tmp_path, monkeypatch):
+@pytest.mark.parametrize("arguments", [["evaluate", "--system", "lora"], ["doctor"]])
+def test_a_preset_that_wants_native_starts_anew_without_the_pins(tmp_path, monkeypatch, arguments):
     (tmp_path / "presets").mkdir()
     smoke = (ROOT / "presets" / "smoke.yaml").read_text()
     assert "isa: pinned" in smoke
@@ -126,7 +127,7 @@ def test_a_preset_that_wants_native_starts_the_stage_anew_without_the_pins(tmp_p
 
     monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    result = CliRunner().invoke(main, ["evaluate", "--system", "lora"])
+    result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     ((command, environment),) = started
     assert command[:3] == [sys.executable, "-m", "mixframe"]

@@ -211,11 +211,8 @@ def run_stage(
     assert source is not None
     given = {key: value for key, value in (compute or {}).items() if value is not None}
     context = open_context(preset, given, cell, seed)
-    if context.compute.isa == "native" and os.environ.get(isa.NATIVE) != "native":
-        # numpy has read its variables by now: begin again without them.
-        ambient = {k: v for k, v in os.environ.items() if k not in isa.PINS}
-        command = [sys.executable, "-m", "mixframe", *sys.argv[1:]]
-        os.execve(sys.executable, command, {**ambient, isa.NATIVE: "native"})
+    if context.compute.isa == "native":
+        isa.begin_again()
     if source.parallel:
         start_processes(context, name, cell)
     with importing():

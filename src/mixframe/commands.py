@@ -589,6 +589,7 @@ def doctor(
     """
     from dataclasses import asdict
 
+    from mixframe.base import isa
     from mixframe.base.files import json_text
     from mixframe.base.imports import importing
     from mixframe.base.outputs import write_output
@@ -598,6 +599,8 @@ def doctor(
     _check_json(json_file)
     name = preset or read_choice().preset
     given = read_preset(name)
+    if given.compute.isa == "native":
+        isa.begin_again()
     with importing():
         from mixframe.experiment import doctor
         from mixframe.experiment.rehearsal import Limits

@@ -14,6 +14,7 @@ from mixframe.base.compute import Compute
 from mixframe.experiment.params import read_preset
 from mixframe.models.detector import BONAFIDE, SPOOF, Detector
 from mixframe.models.params import Encoder
+from mixframe.training import runner
 from mixframe.training.data import Batch, pad
 from mixframe.training.loop import stale, train
 from mixframe.training.params import Score
@@ -173,8 +174,9 @@ def test_the_longest_patience_is_one_that_ends_training_early(steps, every, long
 
 
 def test_dev_scores_are_those_of_scoring_whatever_precision_trains(
-    encoder_folder, make_manifest, tmp_path
+    encoder_folder, make_manifest, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(runner, "multiplies_bf16", lambda: True)
     table = make_manifest({"train": 4, "dev": 4})
     compute = Compute(
         device="cpu", processes=1, threads=2, workers=1, keep_utterances=0, isa="pinned"
@@ -192,6 +194,25 @@ def test_dev_scores_are_those_of_scoring_whatever_precision_trains(
         assert np.array_equal(fitted.dev_scores, params.score(work, tmp_path / precision, dev))
         curves[precision] = [row["loss"] for row in fitted.curve]
     assert curves["fp32"] != curves["bf16"]
+
+
+def test_a_cpu_without_bf16_trains_in_fp32_and_says_so(
+    encoder_folder, make_manifest, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(runner, "multiplies_bf16", lambda: False)
+    table = make_manifest({"train": 4, "dev": 4})
+    compute = Compute(
+        device="cpu", processes=1, threads=2, workers=1, keep_utterances=0, isa="native"
+    )
+    work = Work(encoder_folder, Encoder(dropout=0.0), SCORING, compute, 1, "test")
+    curves, said = [], []
+    for precision in ("fp32", "bf16"):
+        train = {**NEURAL.train.model_dump(), "precision": precision}
+        params = Neural.model_validate({**NEURAL.model_dump(), "train": train})
+        curves.append(params.fit(work, table, tmp_path / f"{precision}.pt").curve)
+        said.append("does not multiply in bf16" in capsys.readouterr().err)
+    assert curves[0] == curves[1]
+    assert said == [False, True]
 
 
 class Kept:
@@ -225,6 +246,7 @@ def test_recomputed_layers_train_to_the_same_bytes_and_keep_less(
         device="cpu", processes=1, threads=1, workers=1, keep_utterances=0, isa="pinned"
     )
     work = Work(encoder_folder, Encoder(dropout=dropout), SCORING, compute, 1, "test")
+    monkeypatch.setattr(runner, "multiplies_bf16", lambda: True)
     files, kept = {}, {}
     backward = torch.autograd.grad
 

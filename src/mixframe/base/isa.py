@@ -6,6 +6,7 @@ variables are set before they are imported; nothing here imports more than the s
 
 import os
 import platform
+import sys
 from collections.abc import MutableMapping
 from functools import cache
 from pathlib import Path
@@ -49,3 +50,14 @@ def pin(environment: MutableMapping[str, str]) -> None:
 def current() -> str:
     """Return the instruction set that this process computes with: avx2, or native."""
     return "avx2" if PINS.items() <= os.environ.items() else "native"
+
+
+def begin_again() -> None:
+    """Start this command once more, without the pins; return where it runs without them.
+
+    By the time a preset is read, numpy has read its variables.
+    """
+    if os.environ.get(NATIVE) != "native":
+        ambient = {k: v for k, v in os.environ.items() if k not in PINS}
+        command = [sys.executable, "-m", "mixframe", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**ambient, NATIVE: "native"})

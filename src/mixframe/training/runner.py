@@ -13,10 +13,12 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from mixframe.base import isa
 from mixframe.base.compute import Compute
 from mixframe.base.errors import MixframeError
 from mixframe.base.folders import STATE
 from mixframe.base.processes import join
+from mixframe.base.progress import log
 from mixframe.models.norms import SLICE_INDEX
 from mixframe.training.data import Batch
 
@@ -49,6 +51,11 @@ def multiply_in(precision: str) -> None:
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
 
+def multiplies_bf16() -> bool:
+    """Return whether this process's CPU multiplies in bf16; elsewhere that takes minutes a step."""
+    return isa.current() == "native" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 class Runner:
     """Computes on a device with a number of threads that never changes a result."""
 
@@ -56,7 +63,8 @@ class Runner:
         """See `Runner`.
 
         Args:
-            precision: of training; what is inferred, validations and scores, is always fp32.
+            precision: of training; what is inferred, validations and scores, is always fp32. So is
+                bf16 on a CPU that does not multiply in it.
             sequential: whether slices are computed one after another: layers that draw random
                 numbers need it.
 
@@ -73,6 +81,9 @@ class Runner:
             local = os.environ.get("LOCAL_RANK")
             self._gpu = FreeGpu() if local is None else None
             self.device = torch.device("cuda", self._gpu.index if self._gpu else int(local or 0))
+        if precision == "bf16" and not use_cuda and not multiplies_bf16():
+            log("this CPU, as it is used, does not multiply in bf16: training in fp32")
+            precision = "fp32"
         self.precision = precision
         wide = compute.resolved()
         self.sequential = use_cuda or sequential
