@@ -23,9 +23,9 @@ SAMPLE_RATE = 16_000
 RATES = (1_000, 768_000)
 """Hz. A header that names another rate is taken for damaged."""
 
-MOST_COEFFICIENTS = 2**27
-"""Of a resampling filter: one for each pair of samples in and out of its smallest step; some 4 GiB
-while it is made. Only rates above 8.4 kHz that share no divisor with 16 kHz want more."""
+LARGEST_FILTER = 2**24
+"""Coefficients of a resampling filter of torchaudio: one for each pair of samples in and out of its
+smallest step. A rate that shares no large divisor with 16 kHz would need billions."""
 
 MOST_VALUES = 2**31
 """Samples of all channels that are decoded at once: 8 GiB. A header can say anything."""
@@ -90,12 +90,12 @@ def read(ref: AudioRef, start: int = 0, n_samples: int | None = None) -> Wavefor
 
     Returns:
         (n_samples,) float32, full scale at 1. Several channels are averaged; another rate is
-        resampled (torchaudio, windowed sinc) after the whole file was decoded. FLAC that libsndfile
+        resampled (`resample`) after the whole file was decoded. FLAC that libsndfile
         gives up on is decoded by FFmpeg (`decode_flac`).
 
     Raises:
         MixframeError: undecodable, empty, not finite, or shorter than asked for; a rate outside
-            `RATES` or with too large a filter; more samples than `MOST_VALUES`.
+            `RATES`; more samples than `MOST_VALUES`.
     """
     data = ref.open()
     place = f"{ref.path} at byte {ref.offset}"
@@ -144,12 +144,6 @@ def rate_problem(rate: int) -> str:
     """Say why audio of a rate in Hz is not converted to 16 kHz; "" if it is."""
     if not RATES[0] <= rate <= RATES[1]:
         return f"{rate:,} Hz; expected a sampling rate of {RATES[0]:,} to {RATES[1]:,} Hz"
-    divisor = math.gcd(rate, SAMPLE_RATE)
-    if rate // divisor * (SAMPLE_RATE // divisor) > MOST_COEFFICIENTS:
-        return (
-            f"{rate:,} Hz; the filter to {SAMPLE_RATE:,} Hz would not fit into memory, convert it "
-            "with another program"
-        )
     return ""
 
 
@@ -221,14 +215,47 @@ def decode_ffmpeg(source: str | io.BytesIO) -> tuple[npt.NDArray[np.float32], in
 
 
 def resample(samples: npt.NDArray[np.floating], rate: int) -> Waveform:
-    """Convert (n,) samples at `rate` Hz to 16 kHz with torchaudio's windowed sinc."""
+    """Convert (n,) samples at `rate` Hz to 16 kHz, ceil(n * 16,000 / rate) of them.
+
+    By torchaudio's windowed sinc, or by swresample where its filter would be larger than
+    `LARGEST_FILTER`.
+    """
+    wave = np.ascontiguousarray(samples, dtype=np.float32)
+    if wave.size == 0:
+        return wave
+    step, new = ratio(rate)
+    if step * new > LARGEST_FILTER:
+        # Of very few samples it gives none.
+        out = np.concatenate([wave[:0], *swresample(iter([wave]), rate)])
+        size = -(-wave.size * SAMPLE_RATE // rate)
+        return np.pad(out[:size], (0, max(0, size - out.size)))
     import torch
     import torchaudio
 
-    if samples.size == 0:
-        return np.zeros(0, np.float32)
-    wave = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
-    return torchaudio.functional.resample(wave, rate, SAMPLE_RATE).numpy()
+    return torchaudio.functional.resample(torch.from_numpy(wave), rate, SAMPLE_RATE).numpy()
+
+
+def ratio(rate: int) -> tuple[int, int]:
+    """Return the fewest samples, at `rate` Hz and at 16 kHz, that last equally long."""
+    divisor = math.gcd(rate, SAMPLE_RATE)
+    return rate // divisor, SAMPLE_RATE // divisor
+
+
+def swresample(parts: Iterator[Waveform], rate: int) -> Iterator[Waveform]:
+    """Convert (n,) samples at `rate` Hz to 16 kHz, part by part, as FFmpeg does.
+
+    There can be some samples more or fewer than `resample` gives.
+    """
+    import av
+
+    resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+    for part in parts:
+        frame = av.AudioFrame.from_ndarray(part[None], format="flt", layout="mono")
+        frame.sample_rate = rate
+        for out in resampler.resample(frame):
+            yield out.to_ndarray()[0]
+    for out in resampler.resample(None):
+        yield out.to_ndarray()[0]
 
 
 def encode_flac(samples: npt.NDArray[np.floating]) -> bytes:

@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from mixframe.audio.io import RATES, SAMPLE_RATE, Waveform, resample
+from mixframe.audio.io import (
+    LARGEST_FILTER,
+    RATES,
+    SAMPLE_RATE,
+    Waveform,
+    ratio,
+    resample,
+    swresample,
+)
 from mixframe.base.errors import MixframeError
 
 WHOLE_SECONDS = 60
@@ -26,9 +34,6 @@ MOST_LOST = 0.05
 
 SHORTFALL_SECONDS = 0.5
 """MP4 and its kin whose audio ends so much before their index says are truncated."""
-
-LARGEST_FILTER = 2**24
-"""Coefficients. A rate that shares no large divisor with 16 kHz would need billions."""
 
 _BLOCK = 2**17
 """Samples of all channels that libsndfile decodes at once."""
@@ -290,10 +295,6 @@ def _is_encrypted(file: _Within) -> bool:
 
 def _resampled(parts: Iterator[Waveform], rate: int) -> Iterator[Waveform]:
     """Convert (n,) samples at `rate` Hz to 16 kHz."""
-    step, new = _ratio(rate)
-    if step * new > LARGEST_FILTER:
-        yield from _swresample(parts, rate)
-        return
     held: list[Waveform] = []
     for part in parts:
         held.append(part)
@@ -303,7 +304,9 @@ def _resampled(parts: Iterator[Waveform], rate: int) -> Iterator[Waveform]:
         if held:
             yield resample(np.concatenate(held), rate)
         return
-    yield from _in_parts(chain(held, parts), rate)
+    step, new = ratio(rate)
+    convert = swresample if step * new > LARGEST_FILTER else _in_parts
+    yield from convert(chain(held, parts), rate)
 
 
 def read_whole(path: Path, name: str) -> Waveform:
@@ -316,19 +319,13 @@ def read_whole(path: Path, name: str) -> Waveform:
         return np.concatenate(list(AudioStream(file, name).blocks()))
 
 
-def _ratio(rate: int) -> tuple[int, int]:
-    """Return the smallest numbers of samples in and out that last equally long."""
-    divisor = math.gcd(rate, SAMPLE_RATE)
-    return rate // divisor, SAMPLE_RATE // divisor
-
-
 def _in_parts(parts: Iterator[Waveform], rate: int) -> Iterator[Waveform]:
     """Resample with the filter of `resample`, each part with as much around it as that sees.
 
     Parts begin at multiples of the samples in that last as long as a whole number of samples out,
     so that the filter's phases are those of the whole.
     """
-    step, new = _ratio(rate)
+    step, new = ratio(rate)
     # torchaudio's defaults: 6 zero crossings on a side of a filter cut off at 0.99 of Nyquist's.
     around = 1 + math.ceil(math.ceil(6 * step / (min(step, new) * 0.99)) / step)
     buffer = np.zeros(0, np.float32)
@@ -343,16 +340,3 @@ def _in_parts(parts: Iterator[Waveform], rate: int) -> Iterator[Waveform]:
             kept = max(0, end - around)
             buffer, before = buffer[kept * step :], end - kept
     yield resample(buffer, rate)[before * new :]
-
-
-def _swresample(parts: Iterator[Waveform], rate: int) -> Iterator[Waveform]:
-    import av
-
-    resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
-    for part in parts:
-        frame = av.AudioFrame.from_ndarray(part[None], format="flt", layout="mono")
-        frame.sample_rate = rate
-        for out in resampler.resample(frame):
-            yield out.to_ndarray()[0]
-    for out in resampler.resample(None):
-        yield out.to_ndarray()[0]
