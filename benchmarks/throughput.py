@@ -3,9 +3,9 @@
     python -m benchmarks.throughput [--turns N] [--work NAME ...] [--model NAME] [--quick]
 
 The work is LoRA fine-tuning (lora), MFPT post-training (posttrain) and scoring of whole utterances
-(score), of an encoder with random weights on noise of 1 to 6 s, so that nothing is downloaded. The
-sides take turns and compute on the same utterances, each in a process of its own, which also
-measures its memory:
+(score; with score.precision bf16: score_bf16), of an encoder with random weights on noise of 1 to
+6 s, so that nothing is downloaded. The sides take turns and compute on the same utterances, each in
+a process of its own, which also measures its memory:
 
 ours: `loop.train` or `scoring.score`, with what the presets for published encoders say; dropout is
 off, with which slices could not run side by side on a CPU.
@@ -61,7 +61,8 @@ from mixframe.training.utterances import UtteranceTask
 PRESET, SYSTEM = "asvspoof2019la_mfpt", "mfpt"
 CROP = 64_600
 SPREAD = "{:.2f} ({:.2f} to {:.2f})"
-WORKS = "lora", "posttrain", "score"
+SCORING = {"score": "fp32", "score_bf16": "bf16"}
+WORKS = "lora", "posttrain", *SCORING
 GPU = torch.cuda.is_available()
 SIDES = "plain", "careful", "ours"
 DEVICE = torch.device("cuda" if GPU else "cpu")
@@ -101,7 +102,7 @@ def size(model: str, quick: bool) -> Size:
     if quick:
         return Size(QUICK, 4, 2, 4, 1.5)
     config = published_config(model)
-    return Size(config, 16, 1, 256, 6.0) if GPU else Size(config, 4, 2, 8, 6.0)
+    return Size(config, 16, 1, 256, 6.0) if GPU else Size(config, 4, 2, 24, 6.0)
 
 
 @dataclass(frozen=True)
@@ -192,14 +193,15 @@ def _now() -> float:
 def ours(work: str, bench: Bench) -> float:
     """Return the seconds that the library takes to go through the corpus once."""
     rows, preset = corpus(bench.samples), bench.preset
-    if work == "score":
+    if work in SCORING:
         section = bench.neural()
         detector = Detector(bench.backbone(), section.adapter, section.head, 0)
         if preset.score.merge:
             detector.merge()
         runner = Runner(preset.compute)
         detector.to(runner.device).eval()
-        heard, refs = window(section, preset.score), manifest.refs(rows)
+        scoring = preset.score.model_copy(update={"precision": SCORING[work]})
+        heard, refs = window(section, scoring), manifest.refs(rows)
 
         def once() -> None:
             score(detector, refs, bench.samples, heard, runner, bench.read)
@@ -279,7 +281,7 @@ def plain(work: str, bench: Bench, careful: bool) -> float:
         model = PlainDetector(get_peft_model(encoder, config), width)
         data = [(bench.read(AudioRef(f"u{i}")), float(i % 2)) for i in range(len(bench.samples))]
     model.to(DEVICE)
-    if work == "score":
+    if work in SCORING:
         return _second(
             lambda: _plain_scores(model.eval(), data, 1 if careful else bench.size.batch)
         )

@@ -4,7 +4,7 @@ Scores the dev set with the system in results/, once for each value of `ties`, a
 of the frames of a vote were chosen by their order alone: taken from frames that rank equal, of
 which others were left. Beside it the share of the second vote's frames that come from the first
 block, and the mean place of the first votes' frames, 0 for the first and 1 for the last frame; and
-how many of the frames of a first vote are others where the model is computed in bf16.
+how many of the frames of a first vote are others where the encoder is computed in bf16.
 """
 
 import json

@@ -14,6 +14,7 @@ from mixframe.models import backbone as backbones
 from mixframe.models.detector import Detector
 from mixframe.models.params import Encoder
 from mixframe.models.pooled import AttentiveStatistics, MeanPool
+from mixframe.training import runner
 from mixframe.training.loop import train
 from mixframe.training.params import Score, Train
 from mixframe.training.runner import Runner
@@ -201,6 +202,27 @@ def test_scores_are_those_of_merged_adapters_where_the_key_says_so(
     assert bool(left) != merge
     assert np.abs(scores - expected).max() < 1e-5
     assert merge or np.array_equal(scores, expected)
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_scores_in_bf16_are_near_and_a_cpu_without_it_gives_those_of_fp32(
+    encoder_folder, make_manifest, tmp_path, monkeypatch, capsys, can
+):
+    monkeypatch.setattr(runner, "multiplies_bf16", lambda: can)
+    rows, params = make_manifest({"eval": 40}, seconds=(0.1, 1.5)), neural()
+    detector_of(backbones.load(encoder_folder, Encoder(dropout=0.0)), params).save(tmp_path)
+    scores = []
+    for precision in ("fp32", "bf16"):
+        scoring = Score(
+            batch=4, batch_seconds=0.0, max_seconds=5.0, merge=False, precision=precision
+        )
+        work = Work(encoder_folder, Encoder(dropout=0.0), scoring, COMPUTE, 0, "")
+        scores.append(params.score(work, tmp_path, rows))
+    assert capsys.readouterr().err.count("does not multiply in bf16") == (not can)
+    assert np.array_equal(*scores) == (not can)
+    # Eight bits for each factor, and none less for the head: no two scores fall together.
+    assert np.abs(scores[1] - scores[0]).max() < 0.5 * scores[0].std()
+    assert len(set(scores[1])) == len(rows)
 
 
 def test_files_of_another_system_are_refused(encoder_folder, tmp_path):

@@ -1,17 +1,23 @@
 """In bf16 on a CPU the encoder computes by other ways what transformers computes."""
 
 import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModel, Wav2Vec2Config
 
+from mixframe.base import isa
 from mixframe.models import backbone as backbones
 
+ROOT = Path(__file__).parents[2]
 WAVES = torch.randn(2, 4000, generator=torch.Generator().manual_seed(0))
 
 
-def models(norm, bias):
+def models(norm, bias, groups=2):
     """Return the library's encoder and ours, with the same weights."""
     torch.manual_seed(0)
     config = Wav2Vec2Config(
@@ -23,7 +29,7 @@ def models(norm, bias):
         conv_kernel=[10, 3, 2],
         conv_stride=[5, 2, 2],
         num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
+        num_conv_pos_embedding_groups=groups,
         feat_extract_norm=norm,
         conv_bias=bias,
         do_stable_layer_norm=norm == "layer",
@@ -78,3 +84,34 @@ def test_no_convolution_in_bf16_has_its_channels_rearranged(norm, bias):
     with torch.autocast("cpu", torch.bfloat16):
         ours(WAVES)
     assert strides == [1, 1, 1]
+
+
+def test_narrow_groups_of_channels_stay_in_fp32():
+    """In bf16 oneDNN computes them wrongly with AMX."""
+    _, ours = models("layer", True, groups=4)
+    kept = []
+    convolve = ours.encoder.pos_conv_embed.conv
+    convolve.register_forward_hook(lambda _m, given, out: kept.append((*given, out)))
+    with torch.autocast("cpu", torch.bfloat16):
+        ours(WAVES)
+    [(given, out)] = kept
+    assert out.dtype == torch.float32
+    assert torch.equal(out, convolve(given.float()))
+
+
+@pytest.mark.parametrize("groups", [2, 4, 8, 16])
+def test_bf16_is_near_fp32_with_all_instructions_of_this_processor(groups):
+    """Tests are held to AVX2; here a process of its own has AMX, where there is any."""
+    code = (
+        "from tests.models.test_front_end import models, run\n"
+        f"_, ours = models('layer', True, {groups})\n"
+        "exact, near = run(ours, False)[0], run(ours, True)[0]\n"
+        "print(float((near.float() - exact).norm() / exact.norm()))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in isa.PINS}
+    environment[isa.NATIVE] = "native"
+    child = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=environment, cwd=ROOT
+    )
+    assert child.returncode == 0, child.stderr.decode()
+    assert float(child.stdout) < 0.05

@@ -320,6 +320,8 @@ def test_a_gpu_rounds_to_tf32_in_training_that_asks_for_it_and_nowhere_else():
         [inferred] = run.infer(rounds, [part])
         assert trained.tolist() == [precision == "tf32"] * 2
         assert inferred.tolist() == [False] * 2
+        [inferred] = run.infer(rounds, [part], "tf32")
+        assert inferred.tolist() == [True] * 2
 
 
 @given(

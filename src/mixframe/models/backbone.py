@@ -30,7 +30,7 @@ from mixframe.audio.frames import FrameGrid, grid_from
 from mixframe.base.errors import MixframeError
 from mixframe.base.files import need_file, read_object, write_json
 from mixframe.base.tensors import first_line, save_tensors
-from mixframe.models.front_end import put_channels_last
+from mixframe.models.front_end import keep_narrow_groups_in_fp32, put_channels_last
 from mixframe.models.params import ENCODER_FILES, Architecture, Encoder, LowerPart
 
 disable_progress_bar()
@@ -183,6 +183,7 @@ class CalledAttention(WavLMAttention):
 def wrap(model: PreTrainedModel, preprocessor: dict[str, Any]) -> Backbone:
     """Describe a model to its users; `preprocessor` is the content of preprocessor_config.json."""
     put_channels_last(model.feature_extractor)
+    keep_narrow_groups_in_fp32(model)
     for module in model.modules():
         if type(module) is WavLMAttention:
             module.__class__ = CalledAttention

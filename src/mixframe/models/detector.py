@@ -57,8 +57,14 @@ class Detector(nn.Module):
         return layers, mask.to(waves.device, non_blocking=True)
 
     def score(self, waves: Tensor, lengths: Tensor) -> Tensor:
-        """Return (B,) scores: logit of bona fide minus logit of spoof."""
-        logits = self(waves, lengths).float()
+        """Return (B,) scores: logit of bona fide minus logit of spoof.
+
+        Under autocast the head is computed in fp32: half precision would make scores equal, and
+        voting heads compare what they multiply.
+        """
+        layers, mask = self._encoded(waves, lengths)
+        with torch.autocast(waves.device.type, enabled=False):
+            logits = self.head([layer.float() for layer in layers], mask)
         return logits[:, BONAFIDE] - logits[:, SPOOF]
 
     def merge(self) -> None:

@@ -41,9 +41,12 @@ class Localiser(nn.Module):
     def score(self, waves: Tensor, lengths: Tensor) -> Tensor:
         """Map (B, N) padded waveforms and (B,) lengths in samples to (B,) scores.
 
-        A score is minus the mean logit of the `share` of valid frames with the highest logits.
+        A score is minus the mean logit of the `share` of valid frames with the highest logits,
+        which are computed in fp32, also under autocast.
         """
-        logits = self.classifier(encode(self.backbone, waves, lengths, all_layers=False)[0]).float()
+        [frames] = encode(self.backbone, waves, lengths, all_layers=False)
+        with torch.autocast(waves.device.type, enabled=False):
+            logits = self.classifier(frames.float())
         mask = frame_mask(self.backbone.grid, lengths, logits.shape[1])
         mask = mask.to(logits.device, non_blocking=True)
         return -top_mean(logits, mask, self._share)

@@ -11,6 +11,8 @@ from mixframe.base.errors import MixframeError
 from mixframe.base.schema import Above0, AtLeast0, Count, Positive, Seconds, Section
 from mixframe.models.params import Adapter, Architecture, Folder, Hub
 
+Precision = Literal["fp32", "tf32", "bf16"]
+
 
 class Train(Section):
     """One training run; `mixframe.training.loop` is its reader.
@@ -32,7 +34,7 @@ class Train(Section):
         evaluate_every: steps between validations.
         checkpoint_every: steps between checkpoints from which a killed run resumes.
         precision: bf16 trains under autocast, tf32 lets a GPU round the factors of products and
-            convolutions; validations are computed in fp32, as scores are. A CPU that does not
+            convolutions; validations are computed as `score.precision` says. A CPU that does not
             multiply in bf16, or is held to AVX2 (`compute.isa`), trains in fp32 and says so.
         recompute: whether the backward pass computes each layer of the encoder once more, of which
             nothing is then kept but its input (gradient checkpointing; Chen et al., 2016): less
@@ -51,7 +53,7 @@ class Train(Section):
     clip_norm: AtLeast0
     evaluate_every: Positive
     checkpoint_every: Positive
-    precision: Literal["fp32", "tf32", "bf16"]
+    precision: Precision
     recompute: bool = Field(False, exclude_if=not_)
 
     @property
@@ -220,9 +222,12 @@ class Score(Section):
         max_seconds: longer utterances are cut to their first part.
         merge: whether LoRA adapters are added to the weights they adapt before utterances are
             scored, as PEFT's `merge_and_unload` does: faster, and the same but for rounding.
+        precision: what encoders multiply in to score utterances, also those of validations; their
+            heads are computed in fp32 all the same. See `Train`; fp32 where the key is left out.
     """
 
     batch: Positive
     batch_seconds: AtLeast0
     max_seconds: Seconds
     merge: bool
+    precision: Precision = Field("fp32", exclude_if="fp32".__eq__)

@@ -63,8 +63,7 @@ class Runner:
         """See `Runner`.
 
         Args:
-            precision: of training; what is inferred, validations and scores, is always fp32. So is
-                bf16 on a CPU that does not multiply in it.
+            precision: of training; fp32 instead of bf16 on a CPU that does not multiply in it.
             sequential: whether slices are computed one after another: layers that draw random
                 numbers need it.
 
@@ -81,10 +80,8 @@ class Runner:
             local = os.environ.get("LOCAL_RANK")
             self._gpu = FreeGpu() if local is None else None
             self.device = torch.device("cuda", self._gpu.index if self._gpu else int(local or 0))
-        if precision == "bf16" and not use_cuda and not multiplies_bf16():
-            log("this CPU, as it is used, does not multiply in bf16: training in fp32")
-            precision = "fp32"
-        self.precision = precision
+        self._told = False
+        self.precision = self._possible(precision)
         wide = compute.resolved()
         self.sequential = use_cuda or sequential
         self.threads = 1 if self.sequential else wide.threads
@@ -96,6 +93,15 @@ class Runner:
         # That mode writes over memory before it is used, a tenth of a step; nothing here reads it.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
+
+    def _possible(self, precision: str) -> str:
+        """Return what the device multiplies in where a precision is asked for; say what is not."""
+        if precision != "bf16" or self.device.type == "cuda" or multiplies_bf16():
+            return precision
+        if not self._told:
+            log("this CPU, as it is used, does not multiply in bf16: computing in fp32")
+        self._told = True
+        return "fp32"
 
     def ready(self, part: Batch) -> Batch:
         """Return a batch that `map` can copy to the device without waiting for it."""
@@ -119,8 +125,13 @@ class Runner:
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(one, range(len(parts)), parts))
 
-    def infer(self, function: Callable[[Batch], Tensor], batches: Sequence[Batch]) -> list[Tensor]:
-        """Apply a function in fp32 without gradients; the results come back to the CPU."""
+    def infer(
+        self,
+        function: Callable[[Batch], Tensor],
+        batches: Sequence[Batch],
+        precision: str = "fp32",
+    ) -> list[Tensor]:
+        """Apply a function without gradients; the results come back to the CPU."""
 
         def one(_: int, part: Batch) -> Tensor:
             # Gradient mode is a property of the thread.
@@ -129,7 +140,8 @@ class Runner:
 
         # Weights that are computed from others, as those of weight norm, are computed once.
         with parametrize.cached():
-            results = self._map(one, [self.ready(batch) for batch in batches], "fp32")
+            ready = [self.ready(batch) for batch in batches]
+            results = self._map(one, ready, self._possible(precision))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return results

@@ -12,7 +12,7 @@ from mixframe.audio.io import SAMPLE_RATE, AudioRef, Reader
 from mixframe.base.progress import progress
 from mixframe.models.backbone import Backbone
 from mixframe.training.data import CHUNK, Batch, length_batches, pad
-from mixframe.training.params import Score, UtteranceTraining
+from mixframe.training.params import Precision, Score, UtteranceTraining
 from mixframe.training.runner import Runner
 
 
@@ -36,12 +36,14 @@ class Window:
         samples: longer utterances are cut to their first part.
         tile: whether shorter ones are repeated up to that.
         together: most samples scored at once, with padding.
+        precision: what the encoder multiplies in; see `mixframe.training.params.Score`.
     """
 
     batch: int
     samples: int
     tile: bool
     together: float = math.inf
+    precision: Precision = "fp32"
 
 
 def window(params: UtteranceTraining, scoring: Score) -> Window:
@@ -49,7 +51,8 @@ def window(params: UtteranceTraining, scoring: Score) -> Window:
     tile = params.short == "tile"
     seconds = params.crop_seconds if tile else scoring.max_seconds
     together = scoring.batch_seconds * SAMPLE_RATE or math.inf
-    return Window(scoring.batch, int(seconds * SAMPLE_RATE), tile, together)
+    longest = int(seconds * SAMPLE_RATE)
+    return Window(scoring.batch, longest, tile, together, scoring.precision)
 
 
 def score(
@@ -86,7 +89,7 @@ def score(
             whole = [np.resize(w, heard.samples) for w in read_in] if heard.tile else read_in
             waves, sizes = pad(whole, detector.backbone)
             batches.append(Batch(waves, sizes, torch.zeros(len(rows))))
-        results = run.infer(lambda b: detector.score(b.waves, b.lengths), batches)
+        results = run.infer(lambda b: detector.score(b.waves, b.lengths), batches, heard.precision)
         for rows, values in zip(chunk, results, strict=True):
             scores[rows] = values.double().numpy()
     return run.world.add(scores, run.device)

@@ -74,7 +74,9 @@ class FrameSystem(System):
             path, maker = folder / HEAD, "finetune"
         classifier = frame_classifier(path, maker, backbone.dim)
         localiser = Localiser(backbone, classifier, self.share).to(runner.device).eval()
-        heard = Window(work.scoring.batch, int(work.scoring.max_seconds * SAMPLE_RATE), tile=False)
+        given = work.scoring
+        longest = int(given.max_seconds * SAMPLE_RATE)
+        heard = Window(given.batch, longest, tile=False, precision=given.precision)
         return localiser, lambda refs, samples, read: score(
             localiser, refs, samples, heard, runner, read, work.what
         )
