@@ -39,8 +39,14 @@ class Detector(nn.Module):
         self.head: Any = head.build(backbone.dim, backbone.n_layers)
 
     def forward(self, waves: Tensor, lengths: Tensor) -> Tensor:
-        """Map (B, N) padded waveforms and (B,) lengths in samples to (B, 2) logits."""
-        return self.head(*self._encoded(waves, lengths))
+        """Map (B, N) padded waveforms and (B,) lengths in samples to (B, 2) logits.
+
+        Under autocast the head is computed in fp32: half precision would make scores equal, and
+        voting heads compare what they multiply.
+        """
+        layers, mask = self._encoded(waves, lengths)
+        with torch.autocast(waves.device.type, enabled=False):
+            return self.head([layer.float() for layer in layers], mask)
 
     def training_logits(self, waves: Tensor, lengths: Tensor) -> list[tuple[float, Tensor]]:
         """Return the (B, 2) logits that training looks at, each with its weight in the loss."""
@@ -57,14 +63,8 @@ class Detector(nn.Module):
         return layers, mask.to(waves.device, non_blocking=True)
 
     def score(self, waves: Tensor, lengths: Tensor) -> Tensor:
-        """Return (B,) scores: logit of bona fide minus logit of spoof.
-
-        Under autocast the head is computed in fp32: half precision would make scores equal, and
-        voting heads compare what they multiply.
-        """
-        layers, mask = self._encoded(waves, lengths)
-        with torch.autocast(waves.device.type, enabled=False):
-            logits = self.head([layer.float() for layer in layers], mask)
+        """Return (B,) scores: logit of bona fide minus logit of spoof."""
+        logits = self(waves, lengths)
         return logits[:, BONAFIDE] - logits[:, SPOOF]
 
     def merge(self) -> None:
