@@ -1,6 +1,6 @@
 """Utterances a second beside a plain training or scoring loop: `python -m benchmarks.throughput`.
 
-    python -m benchmarks.throughput [--turns N] [--work NAME ...] [--model NAME] [--quick]
+    python -m benchmarks.throughput [--turns N] [--work NAME ...] [--model NAME] [--utterances N]
 
 The work is LoRA fine-tuning (lora), MFPT post-training (posttrain) and scoring of whole utterances
 (score; with score.precision bf16: score_bf16), of an encoder with random weights on noise of 1 to
@@ -97,12 +97,15 @@ class Size:
     longest: float
 
 
-def size(model: str, quick: bool) -> Size:
-    """Return what is computed: little on a CPU, less for a test."""
+def size(work: str, model: str, quick: bool, utterances: int) -> Size:
+    """Return what is computed: little on a CPU, less for a test; `utterances` if it is not 0."""
     if quick:
         return Size(QUICK, 4, 2, 4, 1.5)
     config = published_config(model)
-    return Size(config, 16, 1, 256, 6.0) if GPU else Size(config, 4, 2, 24, 6.0)
+    if GPU:
+        return Size(config, 16, 1, utterances or 256, 6.0)
+    # As many seconds of work each: scoring is faster than training.
+    return Size(config, 4, 2, utterances or (24 if work in SCORING else 8), 6.0)
 
 
 @dataclass(frozen=True)
@@ -333,9 +336,9 @@ def _plain_scores(model: nn.Module, data: list[tuple[Waveform, Any]], n: int) ->
         model(waves.to(DEVICE)).cpu()
 
 
-def measure(work: str, side: str, model: str, quick: bool) -> dict[str, float]:
+def measure(work: str, side: str, model: str, quick: bool, utterances: int = 0) -> dict[str, float]:
     """Return utterances a second and peak GiB, of the GPU where there is one, of this process."""
-    wanted = size(model, quick)
+    wanted = size(work, model, quick, utterances)
     rng = np.random.default_rng(0)
     samples = (rng.uniform(1.0, wanted.longest, wanted.utterances) * SAMPLE_RATE).astype(int)
     bench = Bench(wanted, read_preset(PRESET), samples.tolist())
@@ -386,13 +389,15 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--work", nargs="+", choices=WORKS, default=WORKS)
     parser.add_argument("--model", default="facebook/wav2vec2-base")
+    parser.add_argument("--utterances", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--one", nargs=2, metavar=("WORK", "SIDE"))
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(given.one[0], given.one[1], given.model, given.quick)))
+        print(json.dumps(measure(*given.one, given.model, given.quick, given.utterances)))
         return
-    arguments = ["--model", given.model, *(["--quick"] if given.quick else [])]
+    arguments = ["--model", given.model, "--utterances", str(given.utterances)]
+    arguments += ["--quick"] if given.quick else []
     figures = {work: compare(work, given.turns, arguments) for work in given.work}
     print("| work | side | utterances/s | ours is faster by | peak GiB |\n|---|---|---|---|---|")
     for work, found in figures.items():
