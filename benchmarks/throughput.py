@@ -394,7 +394,8 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("WORK", "SIDE"))
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(*given.one, given.model, given.quick, given.utterances)))
+        work, side = given.one
+        print(json.dumps(measure(work, side, given.model, given.quick, given.utterances)))
         return
     arguments = ["--model", given.model, "--utterances", str(given.utterances)]
     arguments += ["--quick"] if given.quick else []
