@@ -41,6 +41,17 @@ def test_the_score_is_the_mean_of_the_highest_logits(encoder, waves, share):
             assert scores[row].item() == pytest.approx(expected, abs=1e-4)
 
 
+def test_frames_are_judged_in_fp32_also_under_autocast(encoder, waves):
+    classifier = FrameClassifier(encoder.dim, 8)
+    judged = []
+    classifier.register_forward_hook(lambda _m, given, out: judged.append((*given, out)))
+    with torch.inference_mode():
+        with torch.autocast("cpu", torch.bfloat16):
+            Localiser(encoder, classifier, 0.3).eval().score(*waves)
+        [(frames, logits)] = judged
+        assert torch.equal(logits, classifier(frames.float()))
+
+
 @pytest.mark.parametrize("share", [0.0, 1.5])
 def test_a_share_is_above_0_and_at_most_1(share):
     with pytest.raises(ValidationError, match="share"):

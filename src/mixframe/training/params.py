@@ -34,8 +34,9 @@ class Train(Section):
         evaluate_every: steps between validations.
         checkpoint_every: steps between checkpoints from which a killed run resumes.
         precision: bf16 trains under autocast, tf32 lets a GPU round the factors of products and
-            convolutions; validations are computed as `score.precision` says. A CPU that does not
-            multiply in bf16, or is held to AVX2 (`compute.isa`), trains in fp32 and says so.
+            convolutions; validations are computed in fp32, those that score utterances as
+            `score.precision` says. A CPU that does not multiply in bf16, or is held to AVX2
+            (`compute.isa`), trains in fp32 and says so.
         recompute: whether the backward pass computes each layer of the encoder once more, of which
             nothing is then kept but its input (gradient checkpointing; Chen et al., 2016): less
             memory, more time, the same results. False where the key is left out.
